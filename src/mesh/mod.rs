@@ -1,0 +1,24 @@
+//! What Istio will do with a CONNECT, predicted from its objects alone.
+//!
+//! Pure: values in, values out. Nothing here waits, reads a clock, a file, the environment or a
+//! socket, or logs; clippy's `disallowed-*` and the layering test hold it to that.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
+pub mod address;
+pub mod field_path;
+mod lenient;
+pub mod protocol;
+pub mod service_entry;
+pub mod simulation;
+pub mod validation;
+pub mod view;
+
+pub use field_path::{FieldPath, Segment};
+pub use lenient::Problem;
+pub use service_entry::ServiceEntry;
+pub use simulation::{Dial, Environment, Outcome, Prediction, Speech, simulate};
+pub use view::{Mesh, MeshView, Overlay};

@@ -1,0 +1,270 @@
+//! Where a filter chain's cluster forwards to.
+//!
+//! A chain names its cluster by host and port alone. Which entry's resolution and endpoints
+//! stand behind that name is decided apart (`appendSidecarServices` in
+//! `pilot/pkg/model/sidecar.go`): the first entry of the host, joined by the ports of the others
+//! where they may join. That is how a listener can lose its cluster.
+
+use std::net::IpAddr;
+
+use crate::mesh::protocol::Protocol;
+use crate::mesh::service_entry::{Port, Resolution, ServiceEntry};
+use crate::mesh::view::{Mesh, Ranked, kept_namespace, line_order};
+
+use super::service::Service;
+use super::{Behaviour, Dial, Environment, Outcome};
+
+/// Where a cluster leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// To the address and port dialled.
+    Dialled,
+    /// To the address dialled, as far as the view can tell: the workloads that a selector
+    /// selects are not in it.
+    Selected,
+    /// To another port.
+    Port(u16),
+    /// To these endpoints, of which not every one is what was dialled.
+    Elsewhere(Vec<String>),
+    /// To nothing: no endpoint.
+    Empty,
+    /// To the endpoints of whichever entry of the host istiod saw last.
+    Contested,
+    /// The cluster does not exist, because another entry owns the host's.
+    Missing,
+    /// The cluster does not exist, because DYNAMIC_DNS has none for this protocol.
+    NotDynamic,
+}
+
+impl Target {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Dialled | Self::Selected => Outcome::Tunnel,
+            Self::Port(_) | Self::Elsewhere(_) => Outcome::Hijacked,
+            Self::Empty | Self::Missing | Self::NotDynamic => Outcome::NoEndpoints,
+            Self::Contested => Outcome::Unknown,
+        }
+    }
+}
+
+/// Follows the cluster of a service.
+pub(crate) fn resolve<'a>(
+    mesh: &'a dyn Mesh,
+    service: &Service<'a>,
+    dial: &Dial,
+    environment: &Environment<'_>,
+    behaviour: Behaviour,
+) -> Target {
+    let rivals = mesh.with_host(service.host);
+    let owners = owners(&rivals, service, dial, behaviour);
+    let Some(base) = owners.first().copied() else {
+        return Target::Missing;
+    };
+    let Some((owner, port)) = owning_port(&owners, service.port.number, behaviour) else {
+        return Target::Missing;
+    };
+    if port.protocol == Protocol::Udp {
+        return Target::Missing;
+    }
+    match base.entry.resolution {
+        Resolution::None => original_destination(base.entry, dial, behaviour),
+        Resolution::DynamicDns if service.host.starts_with('*') && !forwards_dynamically(port) => {
+            Target::NotDynamic
+        }
+        _ => {
+            let mut sharing = rivals.clone();
+            sharing.retain(|rival| rival.entry.namespace == owner.entry.namespace);
+            // Older istiods keep the endpoints of one entry a host, on whichever port.
+            if behaviour == Behaviour::Old && sharing.len() > 1 {
+                return Target::Contested;
+            }
+            let endpoints = Endpoints::collect(&sharing, base.entry, service.host, &port.name);
+            endpoints.judge(dial, environment)
+        }
+    }
+}
+
+/// The entries that make up the host's services for this client, first in line first.
+fn owners<'a>(
+    rivals: &[Ranked<'a>],
+    service: &Service<'a>,
+    dial: &Dial,
+    behaviour: Behaviour,
+) -> Vec<Ranked<'a>> {
+    let kept = match behaviour {
+        Behaviour::New => kept_namespace(rivals, &dial.namespace),
+        Behaviour::Old => None,
+    };
+    let mut owners: Vec<Ranked<'a>> = rivals
+        .iter()
+        .filter(|rival| rival.entry.is_visible_from(&dial.namespace))
+        .filter(|rival| kept.is_none_or(|kept| *rival.entry.namespace == *kept))
+        .filter(|rival| rival.entry.has_services())
+        .copied()
+        .collect();
+    owners.sort_by(line_order);
+    if owners.is_empty() {
+        owners.push(service.ranked());
+    }
+    owners
+}
+
+/// The entry whose port the cluster is built from: the first in line, or one that joined it.
+fn owning_port<'a>(
+    owners: &[Ranked<'a>],
+    number: u16,
+    behaviour: Behaviour,
+) -> Option<(Ranked<'a>, &'a Port)> {
+    let base = owners.first()?;
+    let mut joined = owners.iter().filter(|owner| {
+        std::ptr::eq(owner.entry, base.entry) || may_join(base.entry, owner.entry, behaviour)
+    });
+    joined.find_map(|owner| owner.entry.port(number).map(|port| (*owner, port)))
+}
+
+/// Whether a second entry's ports join the first's (`canMergeServices`).
+fn may_join(base: &ServiceEntry, other: &ServiceEntry, behaviour: Behaviour) -> bool {
+    if base.namespace != other.namespace {
+        return false;
+    }
+    behaviour == Behaviour::Old
+        || (base.resolution == other.resolution
+            && base.labels == other.labels
+            && base.workload_selector == other.workload_selector
+            && sorted(&base.export_to) == sorted(&other.export_to))
+}
+
+fn sorted(list: &[Box<str>]) -> std::collections::BTreeSet<&str> {
+    list.iter().map(|item| &**item).collect()
+}
+
+/// An ORIGINAL_DST cluster forwards to the address dialled; newer Istio moves it to `targetPort`.
+fn original_destination(base: &ServiceEntry, dial: &Dial, behaviour: Behaviour) -> Target {
+    let target = base.port(dial.port).and_then(|port| port.target_port);
+    match target {
+        Some(target) if behaviour == Behaviour::New && target != dial.port => Target::Port(target),
+        _ => Target::Dialled,
+    }
+}
+
+/// The protocols for which Istio builds a dynamic forward proxy cluster.
+fn forwards_dynamically(port: &Port) -> bool {
+    matches!(
+        port.protocol,
+        Protocol::Http | Protocol::Tls | Protocol::Grpc | Protocol::Http2
+    )
+}
+
+/// What one entry brings to a host's port.
+pub(crate) fn of_entry<'a>(
+    entry: &'a ServiceEntry,
+    port: &Port,
+    host: &'a str,
+) -> Vec<(&'a str, u16)> {
+    let default = port.target_port.unwrap_or(port.number);
+    if entry.endpoints.is_empty() && entry.workload_selector.is_none() {
+        let resolved = entry.resolution.is_dns().then_some((host, default));
+        return resolved.into_iter().collect();
+    }
+    let endpoints = entry.endpoints.iter().map(|endpoint| {
+        let number = endpoint.ports.get(&port.name).copied();
+        (&*endpoint.address, number.unwrap_or(default))
+    });
+    endpoints.collect()
+}
+
+/// The endpoints behind a host's port.
+struct Endpoints<'a> {
+    base: &'a ServiceEntry,
+    addresses: Vec<(&'a str, u16)>,
+    selected: bool,
+    contested: bool,
+}
+
+impl<'a> Endpoints<'a> {
+    /// Endpoints are shared by all entries of a host in a namespace and found by port name. Where
+    /// two of them bring different ones, what istiod keeps depends on the order in which it saw
+    /// them (measured on both ends of the version range).
+    fn collect(
+        sharing: &[Ranked<'a>],
+        base: &'a ServiceEntry,
+        host: &'a str,
+        port_name: &str,
+    ) -> Self {
+        let mut addresses = Vec::new();
+        let (mut selected, mut contested) = (false, false);
+        for entry in sharing.iter().map(|ranked| ranked.entry) {
+            let Some(port) = entry.ports.iter().find(|port| &*port.name == port_name) else {
+                continue;
+            };
+            selected |= entry.endpoints.is_empty() && entry.workload_selector.is_some();
+            let mut own = of_entry(entry, port, host);
+            match base.resolution {
+                // The endpoints of such a cluster travel as IPs; istiod leaves host names out.
+                Resolution::Static | Resolution::DynamicDns => {
+                    own.retain(|(address, _)| address.parse::<IpAddr>().is_ok());
+                }
+                // A LOGICAL_DNS cluster has one endpoint: istiod keeps the first.
+                Resolution::DnsRoundRobin => own.truncate(1),
+                Resolution::Dns | Resolution::None => {}
+            }
+            // Envoy refuses a LOGICAL_DNS cluster with two endpoints, be they the same.
+            let doubled = base.resolution == Resolution::DnsRoundRobin && !own.is_empty();
+            contested |= !std::ptr::eq(entry, base) && (own != addresses || doubled);
+            addresses.extend(own);
+        }
+        contested &= sharing.len() > 1;
+        Self {
+            base,
+            addresses,
+            selected,
+            contested,
+        }
+    }
+
+    fn judge(&self, dial: &Dial, environment: &Environment<'_>) -> Target {
+        if self.contested {
+            return Target::Contested;
+        }
+        if self.addresses.is_empty() {
+            return if self.selected {
+                Target::Selected
+            } else {
+                Target::Empty
+            };
+        }
+        let all = |port_only: bool| {
+            self.addresses.iter().all(|(address, port)| {
+                *port == dial.port && (port_only || self.leads_to(address, dial, environment))
+            })
+        };
+        if all(false) {
+            return Target::Dialled;
+        }
+        let shown = self
+            .addresses
+            .iter()
+            .map(|(address, port)| match address.parse::<IpAddr>() {
+                Ok(IpAddr::V6(v6)) => format!("[{v6}]:{port}"),
+                _ => format!("{address}:{port}"),
+            });
+        Target::Elsewhere(shown.collect())
+    }
+
+    /// Whether an endpoint is the address dialled. A host name of which nothing is known is
+    /// taken to lead to the entry's own address where it has exactly one: that is what its
+    /// author says.
+    fn leads_to(&self, address: &str, dial: &Dial, environment: &Environment<'_>) -> bool {
+        if let Ok(ip) = address.parse::<IpAddr>() {
+            return ip == dial.address;
+        }
+        let known = environment
+            .names
+            .and_then(|names| names.get(&*address.to_ascii_lowercase()));
+        if let Some(known) = known {
+            return known.iter().all(|ip| *ip == dial.address);
+        }
+        let mut own = self.base.usable_addresses();
+        own.next() == Some(dial.address) && own.next().is_none()
+    }
+}

@@ -1,0 +1,314 @@
+//! From services to listeners and filter chains, and which chain takes a connection.
+//!
+//! Building follows `buildSidecarOutboundListener` and `mergeTCPFilterChains` in
+//! `pilot/pkg/networking/core/listener.go`. Picking follows Envoy's filter chain match
+//! (`envoy.config.listener.v3.FilterChainMatch`): destination prefix, then server name, then
+//! transport and application protocol, never going back a step; what matches nothing takes the
+//! default chain.
+
+use ipnet::IpNet;
+
+use crate::mesh::address::Address;
+use crate::mesh::protocol::{ListenerClass, Protocol};
+use crate::mesh::service_entry::{Resolution, ServiceEntry};
+
+use super::service::{Bind, Service};
+use super::{Behaviour, Dial, Speech};
+
+/// The listeners that the dialled port has, of which the exact one wins.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners<'a> {
+    pub(crate) exact: Option<Listener<'a>>,
+    pub(crate) wildcard: Option<Listener<'a>>,
+}
+
+/// One listener.
+#[derive(Debug)]
+pub(crate) struct Listener<'a> {
+    state: State,
+    chains: Vec<Chain<'a>>,
+    outranked: Option<&'a ServiceEntry>,
+}
+
+/// What Istio calls the listener's protocol: it decides how the next service joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// One TCP-class protocol so far.
+    Tcp(Protocol),
+    /// HTTP and TCP told apart by sniffing.
+    Sniffed,
+    /// HTTP without sniffing: HTTP_PROXY.
+    Http,
+}
+
+/// One filter chain, with what a connection must be like to take it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain<'a> {
+    pub(crate) service: Service<'a>,
+    /// Whether an HTTP connection manager sits on it, else a TCP proxy.
+    pub(crate) http: bool,
+    prefix: Option<IpNet>,
+    /// Declared for a range, be it one that Istio leaves out of the match.
+    ranged: bool,
+    server_name: Option<&'a str>,
+    /// Only plain text that looks like HTTP/1.1 or HTTP/2.
+    sniffed_http: bool,
+}
+
+/// Builds the listeners that matter to a dial.
+pub(crate) fn build<'a>(services: &[Service<'a>], dial: &Dial) -> Listeners<'a> {
+    let mut listeners = Listeners::default();
+    for service in services {
+        let class = service.port.protocol.listener_class();
+        let slot = match (class, service.address) {
+            (ListenerClass::None, _) => continue,
+            (ListenerClass::Http, _) | (_, Bind::Anywhere) => &mut listeners.wildcard,
+            (_, Bind::At(Address::Single(ip))) if ip == dial.address => &mut listeners.exact,
+            // 0.0.0.0 is how Istio writes "no address".
+            (_, Bind::At(Address::Single(ip))) if is_unspecified_for(ip, dial) => {
+                &mut listeners.wildcard
+            }
+            (_, Bind::At(Address::Range(_))) => &mut listeners.wildcard,
+            (_, Bind::At(_)) => continue,
+        };
+        Listener::join(slot, service, class, dial);
+    }
+    listeners
+}
+
+/// `0.0.0.0` means "no address" to any sidecar; `::` only to one that dials IPv6.
+fn is_unspecified_for(ip: std::net::IpAddr, dial: &Dial) -> bool {
+    ip.is_unspecified() && (ip.is_ipv4() || dial.address.is_ipv6())
+}
+
+impl<'a> Listener<'a> {
+    /// Adds a service to the listener in `slot`, in the way Istio resolves conflicts.
+    fn join(slot: &mut Option<Self>, service: &Service<'a>, class: ListenerClass, dial: &Dial) {
+        let protocol = service.port.protocol;
+        let replaces = match slot {
+            None => true,
+            // An HTTP_PROXY service takes the listener whatever was on it, and a sniffed one
+            // takes it back.
+            Some(current) => {
+                protocol == Protocol::HttpProxy
+                    || (class == ListenerClass::Auto && current.state == State::Http)
+            }
+        };
+        if replaces {
+            let outranked = slot.as_ref().and_then(|old| old.chains.first());
+            *slot = Some(Self {
+                state: State::of(protocol, class),
+                chains: Chain::of(service, class),
+                outranked: outranked
+                    .map(|chain| chain.service.entry)
+                    .filter(|old| !std::ptr::eq(*old, service.entry)),
+            });
+            return;
+        }
+        let Some(current) = slot else { return };
+        let adds_nothing = match class {
+            ListenerClass::Http => !matches!(current.state, State::Tcp(_)),
+            ListenerClass::Auto => current.state == State::Sniffed,
+            ListenerClass::Tcp | ListenerClass::None => false,
+        };
+        if adds_nothing || current.refuses(protocol) {
+            return current.note_outranked(service, class, dial);
+        }
+        current.merge(service, class, dial);
+        if !(class == ListenerClass::Tcp && matches!(current.state, State::Tcp(_))) {
+            current.state = State::Sniffed;
+        }
+    }
+
+    fn refuses(&self, incoming: Protocol) -> bool {
+        let State::Tcp(existing) = self.state else {
+            return incoming.refuses_company();
+        };
+        incoming != existing && (incoming.refuses_company() || existing.refuses_company())
+    }
+
+    fn merge(&mut self, service: &Service<'a>, class: ListenerClass, dial: &Dial) {
+        for chain in Chain::of(service, class) {
+            if self
+                .chains
+                .iter()
+                .any(|existing| existing.same_match(&chain))
+            {
+                self.note_outranked(service, class, dial);
+            } else {
+                self.chains.push(chain);
+            }
+        }
+    }
+
+    /// Remembers a loser whose chain could have taken this dial.
+    fn note_outranked(&mut self, service: &Service<'a>, class: ListenerClass, dial: &Dial) {
+        let second_http = class == ListenerClass::Http && self.state != State::Http;
+        let same_entry = self
+            .chains
+            .iter()
+            .any(|chain| std::ptr::eq(chain.service.entry, service.entry));
+        let reaches = match service.address {
+            Bind::At(Address::Range(net)) => net.contains(&dial.address),
+            _ => true,
+        };
+        if !second_http && !same_entry && reaches && self.outranked.is_none() {
+            self.outranked = Some(service.entry);
+        }
+    }
+
+    /// An entry that would have had a say, had it been older.
+    pub(crate) fn outranked(&self) -> Option<&'a ServiceEntry> {
+        self.outranked
+    }
+
+    /// The chain that takes the connection; `None` is the listener's fall-through to the
+    /// outbound policy.
+    pub(crate) fn pick(&self, dial: &Dial, behaviour: Behaviour) -> Option<&Chain<'a>> {
+        let default = self.chains.iter().find(|chain| chain.is_match_all());
+        let by_prefix = self.by_prefix(dial);
+        let by_name = by_server_name(by_prefix, dial);
+        by_first_bytes(&by_name, self.reads_tls(behaviour), dial).or(default)
+    }
+
+    /// Whether Envoy's TLS inspector sits on the listener: where a chain wants a name, in older
+    /// Istio also wherever HTTP is sniffed.
+    fn reads_tls(&self, behaviour: Behaviour) -> bool {
+        let old = behaviour == Behaviour::Old;
+        let mut chains = self.chains.iter();
+        chains.any(|chain| chain.server_name.is_some() || (old && chain.sniffed_http))
+    }
+
+    /// The chains of the longest prefix that holds the address. A chain that matches everything
+    /// is not among them: Istio makes it the default chain.
+    fn by_prefix(&self, dial: &Dial) -> Vec<&Chain<'a>> {
+        let conditional = || self.chains.iter().filter(|chain| !chain.is_match_all());
+        let length = |chain: &Chain<'_>| {
+            let net = chain.prefix.filter(|net| net.contains(&dial.address))?;
+            Some(net.prefix_len())
+        };
+        let longest = conditional().filter_map(length).max();
+        match longest {
+            Some(_) => conditional()
+                .filter(|chain| length(chain) == longest)
+                .collect(),
+            None => conditional()
+                .filter(|chain| chain.prefix.is_none())
+                .collect(),
+        }
+    }
+}
+
+fn by_server_name<'c, 'a>(chains: Vec<&'c Chain<'a>>, dial: &Dial) -> Vec<&'c Chain<'a>> {
+    if let Speech::Tls(Some(name)) = &dial.speech {
+        let named = |chain: &Chain<'_>| chain.server_name.is_some_and(|own| covers(own, name));
+        // The most specific name wins; wildcards of one listener rarely overlap.
+        let exact = chains.iter().any(|chain| chain.server_name == Some(name));
+        let matching: Vec<_> = chains
+            .iter()
+            .copied()
+            .filter(|chain| {
+                if exact {
+                    chain.server_name == Some(name)
+                } else {
+                    named(chain)
+                }
+            })
+            .collect();
+        if !matching.is_empty() {
+            return matching;
+        }
+    }
+    chains
+        .into_iter()
+        .filter(|chain| chain.server_name.is_none())
+        .collect()
+}
+
+/// Whether a chain's server name (`a.b` or `*.b`) covers an SNI.
+fn covers(own: &str, name: &str) -> bool {
+    match own.strip_prefix('*') {
+        Some(suffix) => name.len() > suffix.len() && name.ends_with(suffix),
+        None => own == name,
+    }
+}
+
+fn by_first_bytes<'c, 'a>(
+    chains: &[&'c Chain<'a>],
+    reads_tls: bool,
+    dial: &Dial,
+) -> Option<&'c Chain<'a>> {
+    let sniffed_http = chains.iter().find(|chain| chain.sniffed_http);
+    let plain = chains.iter().find(|chain| !chain.sniffed_http);
+    match (&dial.speech, sniffed_http) {
+        (Speech::Connect, Some(http)) => Some(http),
+        // Without the TLS inspector Envoy takes everything for raw bytes; once the raw-bytes
+        // branch is entered, a chain outside of it is out of reach.
+        (Speech::Tls(_), Some(_)) if reads_tls => plain.copied(),
+        (_, Some(_)) => None,
+        (_, None) => plain.copied(),
+    }
+}
+
+impl State {
+    fn of(protocol: Protocol, class: ListenerClass) -> Self {
+        match class {
+            ListenerClass::Tcp => Self::Tcp(protocol),
+            _ if protocol == Protocol::HttpProxy => Self::Http,
+            _ => Self::Sniffed,
+        }
+    }
+}
+
+impl<'a> Chain<'a> {
+    /// The chains that a service brings.
+    fn of(service: &Service<'a>, class: ListenerClass) -> Vec<Self> {
+        let http = Self {
+            service: *service,
+            http: true,
+            prefix: None,
+            ranged: false,
+            server_name: None,
+            sniffed_http: service.port.protocol != Protocol::HttpProxy,
+        };
+        match class {
+            ListenerClass::Http => vec![http],
+            ListenerClass::Tcp => vec![Self::tcp(service)],
+            ListenerClass::Auto => vec![Self::tcp(service), http],
+            ListenerClass::None => Vec::new(),
+        }
+    }
+
+    fn tcp(service: &Service<'a>) -> Self {
+        let range = match service.address {
+            Bind::At(Address::Range(net)) => Some(net),
+            _ => None,
+        };
+        let dynamic =
+            service.entry.resolution == Resolution::DynamicDns && service.host.starts_with('*');
+        let own_listener = !dynamic
+            && matches!(service.address, Bind::At(Address::Single(ip)) if !ip.is_unspecified());
+        Self {
+            service: *service,
+            http: false,
+            // Istio leaves a prefix of 0.0.0.0 out of the match, yet does not make the chain the
+            // default one.
+            ranged: range.is_some(),
+            prefix: range.filter(|net| net.addr() != std::net::Ipv4Addr::UNSPECIFIED),
+            // TLS on a shared listener can only be told apart by the server name
+            // (`buildSidecarOutboundTLSFilterChainOpts` in `pilot/pkg/networking/core/tls.go`).
+            server_name: (service.port.protocol.is_tls() && !own_listener).then_some(service.host),
+            sniffed_http: false,
+        }
+    }
+
+    fn is_match_all(&self) -> bool {
+        !self.ranged && self.server_name.is_none() && !self.sniffed_http
+    }
+
+    fn same_match(&self, other: &Self) -> bool {
+        self.prefix == other.prefix
+            && self.server_name == other.server_name
+            && self.sniffed_http == other.sniffed_http
+    }
+}

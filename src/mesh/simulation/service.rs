@@ -1,0 +1,149 @@
+//! From entries to the services that one client sees.
+//!
+//! istiod makes one service of every pair of a host and an address
+//! (`convertServices` in `pilot/pkg/serviceregistry/serviceentry/conversion.go`).
+
+use crate::mesh::address::Address;
+use std::collections::BTreeSet;
+
+use crate::mesh::service_entry::{Port, Resolution, ServiceEntry};
+use crate::mesh::view::{Mesh, Query, Ranked, age_order, kept_namespace};
+
+use super::Blame;
+use super::cluster::of_entry;
+
+/// One host at one address, on the port that is dialled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Service<'a> {
+    pub(crate) entry: &'a ServiceEntry,
+    pub(crate) host: &'a str,
+    pub(crate) address: Bind,
+    pub(crate) port: &'a Port,
+    sequence: u64,
+}
+
+/// Where a service listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bind {
+    /// Without an address: on the wildcard listener.
+    Anywhere,
+    /// On an IP, or for a range on the wildcard listener.
+    At(Address),
+}
+
+impl<'a> Service<'a> {
+    pub(crate) fn blame(&self) -> Blame<'a> {
+        Blame {
+            entry: self.entry,
+            host: self.host,
+            port: self.port.number,
+        }
+    }
+}
+
+/// The services of the dialled port that the client sees, in the order in which Istio builds
+/// their listeners: those exported to named namespaces before public ones, then older first,
+/// then by host and namespace (`servicesExportedToNamespace` and `SortServicesByCreationTime` in
+/// `pilot/pkg/model/push_context.go`).
+pub(crate) fn in_line<'a>(mesh: &'a dyn Mesh, query: &Query<'_>) -> Vec<Service<'a>> {
+    let mut services = Vec::new();
+    for ranked in mesh.deciders(query) {
+        if !ranked.entry.is_visible_from(query.namespace) {
+            continue;
+        }
+        let Some(port) = ranked.entry.port(query.port) else {
+            continue;
+        };
+        for host in &ranked.entry.hosts {
+            if !query.one_namespace_a_host || is_kept(mesh, host, &ranked, query.namespace) {
+                expand(mesh, &ranked, host, port, &mut services);
+            }
+        }
+    }
+    services.sort_by(|a, b| {
+        let (left, right) = (a.ranked(), b.ranked());
+        a.entry
+            .is_public()
+            .cmp(&b.entry.is_public())
+            .then_with(|| age_order(&left, &right))
+            .then_with(|| a.host.cmp(b.host))
+            .then_with(|| a.entry.namespace.cmp(&b.entry.namespace))
+            .then_with(|| a.sequence.cmp(&b.sequence))
+    });
+    services
+}
+
+fn is_kept(mesh: &dyn Mesh, host: &str, ranked: &Ranked<'_>, namespace: &str) -> bool {
+    if *ranked.entry.namespace == *namespace {
+        return true;
+    }
+    let rivals = mesh.with_host(host);
+    rivals.len() < 2 || kept_namespace(&rivals, namespace) == Some(&*ranked.entry.namespace)
+}
+
+fn expand<'a>(
+    mesh: &'a dyn Mesh,
+    ranked: &Ranked<'a>,
+    host: &'a str,
+    port: &'a Port,
+    services: &mut Vec<Service<'a>>,
+) {
+    let entry = ranked.entry;
+    let mut push = |address| {
+        services.push(Service {
+            entry,
+            host,
+            address,
+            port,
+            sequence: ranked.sequence,
+        });
+    };
+    if !entry.addresses.is_empty() {
+        for written in &entry.addresses {
+            // Dropped without a word: an entry with bad addresses alone vanishes.
+            if written.address != Address::Invalid {
+                push(Bind::At(written.address));
+            }
+        }
+        return;
+    }
+    if entry.resolution == Resolution::None && !port.protocol.is_http() {
+        let endpoints = host_endpoints(mesh, entry, host, port);
+        if !endpoints.is_empty() {
+            let ips = endpoints.iter().filter_map(|address| address.parse().ok());
+            return ips.for_each(|ip| push(Bind::At(Address::Single(ip))));
+        }
+    }
+    push(Bind::Anywhere);
+}
+
+/// The endpoints of a host, from every entry of the namespace that lists it: a service without
+/// address and resolution listens on them instead of everywhere
+/// (`buildSidecarOutboundListeners` in `pilot/pkg/networking/core/listener.go`).
+fn host_endpoints<'a>(
+    mesh: &'a dyn Mesh,
+    entry: &ServiceEntry,
+    host: &'a str,
+    port: &Port,
+) -> BTreeSet<&'a str> {
+    let rivals = mesh.with_host(host);
+    let sharing = rivals
+        .into_iter()
+        .filter(|rival| rival.entry.namespace == entry.namespace);
+    let endpoints = sharing.flat_map(|rival| {
+        let mut ports = rival.entry.ports.iter();
+        let own = ports.find(|own| own.name == port.name);
+        own.map(|own| of_entry(rival.entry, own, host))
+            .unwrap_or_default()
+    });
+    endpoints.map(|(address, _)| address).collect()
+}
+
+impl<'a> Service<'a> {
+    pub(crate) fn ranked(&self) -> Ranked<'a> {
+        Ranked {
+            entry: self.entry,
+            sequence: self.sequence,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! A prediction, told to a person.
+
+use std::net::IpAddr;
+
+use crate::mesh::protocol::Protocol;
+use crate::mesh::service_entry::ServiceEntry;
+
+use super::cluster::Target;
+use super::service::Service;
+use super::{Dial, End, Environment, ListenerKind, Outcome, Prediction, Speech, Trail, Way};
+
+impl Dial {
+    /// `10.20.0.5:3128`, or `[2001:db8::7]:3128`.
+    pub fn target(&self) -> String {
+        socket(self.address, self.port)
+    }
+}
+
+fn socket(address: IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}
+
+/// `namespace/name`, as kubectl writes it; an entry without a name is called by its host.
+pub(crate) fn entry_name(entry: &ServiceEntry) -> String {
+    let name = match (&*entry.name, entry.hosts.first()) {
+        ("", Some(host)) => host,
+        (name, _) => name,
+    };
+    format!("{}/{name}", entry.namespace)
+}
+
+impl Prediction<'_> {
+    /// Why, in one sentence.
+    pub fn why(&self, dial: &Dial, environment: &Environment<'_>) -> String {
+        match &self.trail {
+            Trail::Unmodelled(object) => format!(
+                "the view holds {} {}/{}, a kind that can change what a sidecar does and that is not modelled yet",
+                object.kind, object.namespace, object.name
+            ),
+            Trail::Versions(oldest, newest) => format!(
+                "it differs between Istio 1.21 ({oldest}) and 1.31 ({newest}), and {} was not measured",
+                environment.version
+            ),
+            Trail::NoSuchPolicy => format!(
+                "ALLOW_ANY_DYNAMIC_DNS came with Istio 1.31; {} does not know it",
+                environment.version
+            ),
+            Trail::Way(way) => way.why(dial, environment),
+        }
+    }
+
+    /// The way through the sidecar, one step a line, from the application to where it ends.
+    pub fn path(&self, dial: &Dial, environment: &Environment<'_>) -> Vec<String> {
+        let spoken = match &dial.speech {
+            Speech::Connect => "CONNECT, in plain text".to_owned(),
+            Speech::ConnectHttp10 => "CONNECT with HTTP/1.0, in plain text".to_owned(),
+            Speech::Tls(Some(name)) => format!("TLS, server name {name}"),
+            Speech::Tls(None) => "TLS, no server name".to_owned(),
+        };
+        let from = format!("application in namespace {}", dial.namespace);
+        let mut path = vec![from, format!("dials {} ({spoken})", dial.target())];
+        let Trail::Way(way) = &self.trail else {
+            path.push(format!("cannot be told: {}", self.why(dial, environment)));
+            return path;
+        };
+        path.push(way.listener_step(dial));
+        path.push(way.chain_step(environment));
+        path.push(way.end_step(self.outcome, dial));
+        path
+    }
+}
+
+impl Way<'_> {
+    fn why(&self, dial: &Dial, environment: &Environment<'_>) -> String {
+        let mut why = match &self.end {
+            End::Http(Some(service)) => http_reason(service, dial, self.listener),
+            End::Http(None) => format!(
+                "nothing declares {}, and under ALLOW_ANY_DYNAMIC_DNS the catch-all listener parses it as HTTP, where no route matches a CONNECT",
+                dial.target()
+            ),
+            End::Cluster(service, target) => cluster_reason(service, target, dial),
+            End::Fallthrough => self.fallthrough_reason(dial, environment),
+        };
+        if let Some(loser) = self.outranked {
+            let rule = match loser.created {
+                Some(_) => "the older entry wins",
+                None => "without creation times the one that appears first counts as older",
+            };
+            why.push_str(&format!(
+                "; {} would have had a say, but {rule}",
+                entry_name(loser)
+            ));
+        }
+        why
+    }
+
+    fn fallthrough_reason(&self, dial: &Dial, environment: &Environment<'_>) -> String {
+        let target = dial.target();
+        let undeclared = match self.listener {
+            ListenerKind::CatchAll => format!("nothing that this client sees declares {target}"),
+            _ => format!("no filter chain of the port's listener takes a connection to {target}"),
+        };
+        let policy = environment.outbound;
+        match policy {
+            super::OutboundPolicy::RegistryOnly => {
+                format!("{undeclared}, and {policy} closes what is undeclared")
+            }
+            _ => format!("{undeclared}, and {policy} forwards it untouched"),
+        }
+    }
+
+    fn listener_step(&self, dial: &Dial) -> String {
+        let wildcard = if dial.address.is_ipv4() {
+            "0.0.0.0"
+        } else {
+            "::"
+        };
+        match self.listener {
+            ListenerKind::Exact => {
+                format!("listener {}_{} (exact address)", dial.address, dial.port)
+            }
+            ListenerKind::Wildcard => {
+                format!(
+                    "listener {wildcard}_{} (no listener for the address itself)",
+                    dial.port
+                )
+            }
+            ListenerKind::CatchAll => {
+                format!(
+                    "listener virtualOutbound (no listener on port {})",
+                    dial.port
+                )
+            }
+        }
+    }
+
+    fn chain_step(&self, environment: &Environment<'_>) -> String {
+        match &self.end {
+            End::Http(Some(service)) => format!(
+                "HTTP filter chain, because of {} ({})",
+                entry_name(service.entry),
+                protocol_of(service)
+            ),
+            End::Http(None) => "HTTP filter chain of the catch-all listener".to_owned(),
+            End::Cluster(service, _) => format!(
+                "TCP filter chain, because of {} ({})",
+                entry_name(service.entry),
+                protocol_of(service)
+            ),
+            End::Fallthrough => format!("no filter chain of an entry: {}", environment.outbound),
+        }
+    }
+
+    fn end_step(&self, outcome: Outcome, dial: &Dial) -> String {
+        match (&self.end, outcome) {
+            (End::Http(_), _) => match dial.speech {
+                Speech::Tls(_) => "the TLS handshake is parsed as HTTP: closed".to_owned(),
+                _ => "no route matches a CONNECT: 404, server: istio-envoy".to_owned(),
+            },
+            (End::Cluster(service, target), _) => {
+                let cluster = format!("cluster outbound|{}||{}", service.port.number, service.host);
+                match target {
+                    Target::Dialled | Target::Selected => {
+                        format!("{cluster}: forwarded to {}", dial.target())
+                    }
+                    Target::Port(port) => {
+                        format!("{cluster}: forwarded to {}", socket(dial.address, *port))
+                    }
+                    Target::Elsewhere(endpoints) => {
+                        format!("{cluster}: forwarded to {}", endpoints.join(" or "))
+                    }
+                    Target::Contested => format!("{cluster}: cannot be told"),
+                    Target::Empty => format!("{cluster}: no endpoint, closed"),
+                    Target::Missing | Target::NotDynamic => {
+                        format!("{cluster}: does not exist, closed")
+                    }
+                }
+            }
+            (End::Fallthrough, Outcome::BlackHole) => "BlackHoleCluster: closed".to_owned(),
+            (End::Fallthrough, _) => {
+                format!("PassthroughCluster: forwarded to {}", dial.target())
+            }
+        }
+    }
+}
+
+fn protocol_of(service: &Service<'_>) -> String {
+    let port = service.port;
+    match (&port.protocol_text, port.protocol) {
+        (Some(text), Protocol::Unknown) => format!("port {}, protocol {text:?}", port.number),
+        (_, protocol) => format!("port {}, {protocol}", port.number),
+    }
+}
+
+fn http_reason(service: &Service<'_>, dial: &Dial, listener: ListenerKind) -> String {
+    let name = entry_name(service.entry);
+    let port = service.port.number;
+    if let Speech::Tls(_) = dial.speech {
+        return format!(
+            "{name} makes port {port} HTTP for every client, and a TLS handshake is not HTTP"
+        );
+    }
+    let answer = "where no route matches a CONNECT, so Envoy answers 404";
+    match (service.port.protocol, listener) {
+        (protocol, ListenerKind::Exact) if protocol.is_sniffed() => format!(
+            "{name} declares {} with {protocol}: the sidecar sniffs HTTP, {answer}",
+            dial.target()
+        ),
+        (protocol, _) if protocol.is_sniffed() => format!(
+            "{name} declares port {port} with {protocol}: the sidecar sniffs HTTP on it for every destination without a TCP entry of its own, {answer}"
+        ),
+        (protocol, _) => format!(
+            "{name} makes port {port} {protocol} for every destination without a TCP entry of its own, {answer}"
+        ),
+    }
+}
+
+fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String {
+    let name = entry_name(service.entry);
+    let host = service.host;
+    let port = service.port.number;
+    let resolution = service.entry.resolution.name();
+    match target {
+        Target::Dialled => format!(
+            "{name} declares it {}, so the bytes are forwarded untouched to {}",
+            service.port.protocol,
+            dial.target()
+        ),
+        Target::Selected => format!(
+            "{name} forwards it to the workloads that its workloadSelector selects, which are taken to be at {}",
+            dial.target()
+        ),
+        Target::Port(other) => {
+            format!("{name} forwards port {port} to its targetPort {other}")
+        }
+        Target::Elsewhere(endpoints) => format!(
+            "{name} has resolution {resolution} and forwards what it takes on port {port} to {}, whatever address was dialled",
+            endpoints.join(" or ")
+        ),
+        Target::Contested => format!(
+            "several entries in namespace {} list {host} and bring different endpoints; which of them istiod keeps depends on the order in which it saw them",
+            service.entry.namespace
+        ),
+        Target::Empty => {
+            format!(
+                "{name} has resolution {resolution} and no endpoints, so there is nowhere to forward to"
+            )
+        }
+        Target::Missing => format!(
+            "{name} listens, but the cluster of {host} belongs to an entry of the same host that does not have port {port}, so every connection is closed"
+        ),
+        Target::NotDynamic => format!(
+            "{name} has resolution DYNAMIC_DNS, for which Istio builds no {} cluster, so every connection is closed",
+            service.port.protocol
+        ),
+    }
+}
