@@ -1,1 +1,25 @@
-//! (being written)
+//! What we think of what Istio will do: proxies, checks, findings, fixes, verdicts.
+//!
+//! Pure, like [`crate::mesh`]: values in, values out; time is an argument.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
+pub mod check;
+pub mod checks;
+pub mod compile;
+pub mod evaluator;
+pub mod finding;
+pub mod fix;
+pub mod proxy;
+pub mod repair;
+pub mod spec;
+pub mod suspicion;
+pub mod verdict;
+
+pub use check::{Check, CheckId, Context};
+pub use compile::PolicySet;
+pub use evaluator::evaluate;
+pub use finding::{Finding, Severity};

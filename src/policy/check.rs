@@ -1,0 +1,371 @@
+//! What a check is, and what it is given.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use crate::mesh::service_entry::Port;
+use crate::mesh::simulation::{Dial, Environment, Outcome, Prediction, Speech, simulate};
+use crate::mesh::view::{Query, Ranked, Unmodelled};
+use crate::mesh::{FieldPath, Mesh, MeshView, Overlay, ServiceEntry};
+
+use super::compile::PolicySet;
+use super::finding::{Concerned, Finding, Severity};
+use super::proxy::{Evidence, Proxy};
+use super::spec::Mode;
+use super::suspicion::suspect;
+
+/// The stable id of a check: `TG001`. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckId(pub u16);
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TG{:03}", self.0)
+    }
+}
+
+/// One rule.
+pub struct Check {
+    /// Its id.
+    pub id: CheckId,
+    /// A few words for lists.
+    pub title: &'static str,
+    /// The mode that its findings do not pass unless a policy says otherwise.
+    pub ceiling: Mode,
+    /// Looks at one entry.
+    pub run: fn(&Subject<'_>, &mut Vec<Finding>),
+}
+
+/// What every check of one pass reads.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The policies in force, with their proxies.
+    pub policies: &'a PolicySet,
+    /// The other objects of the mesh; empty where they are not known.
+    pub mesh: &'a MeshView,
+    /// Whether `mesh` is all there is, or only the object at hand is known.
+    pub sees_mesh: bool,
+    /// What the mesh is set to.
+    pub environment: Environment<'a>,
+}
+
+/// One entry under review.
+pub struct Subject<'a> {
+    /// The entry.
+    pub entry: &'a ServiceEntry,
+    /// What is known beside it.
+    pub context: Context<'a>,
+    /// Which proxies it claims, with what becomes of their dials.
+    pub claims: Vec<Claim<'a>>,
+    view: Overlay<'a>,
+}
+
+/// One port of the entry, with one proxy that it is.
+pub struct Claim<'a> {
+    /// The port.
+    pub port: &'a Port,
+    /// The proxy.
+    pub proxy: Arc<Proxy>,
+    /// What becomes of each of its dials.
+    pub reaches: Vec<Reach>,
+}
+
+/// What becomes of one dial of a claimed proxy.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// The address dialled.
+    pub address: IpAddr,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// Whether it fails because of the entry under review.
+    pub caused: bool,
+}
+
+/// A namespace that no object is in: dials from there see what every namespace sees.
+pub(crate) const ELSEWHERE: &str = "-";
+
+/// An address that is nobody's: the dummy address of RFC 7600, section 4.8.
+pub(crate) const NOBODY_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 8));
+
+/// An address that is nobody's: in the discard-only block of RFC 6666.
+pub(crate) const NOBODY_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1));
+
+/// How many addresses of one proxy are dialled: enough for every proxy seen in the field, and a
+/// bound for a policy that lists thousands.
+const ADDRESSES_A_PROXY: usize = 64;
+
+impl<'a> Subject<'a> {
+    /// Prepares an entry for the checks.
+    pub fn new(entry: &'a ServiceEntry, context: Context<'a>) -> Self {
+        let view = Overlay::with(context.mesh, entry);
+        let mut subject = Self {
+            entry,
+            context,
+            claims: Vec::new(),
+            view,
+        };
+        for port in &entry.ports {
+            let proxies = subject.proxies_of(port);
+            for proxy in proxies.into_iter().filter(|proxy| !proxy.tunnel) {
+                let reaches = subject.reaches(port, &proxy);
+                subject.claims.push(Claim {
+                    port,
+                    proxy,
+                    reaches,
+                });
+            }
+        }
+        subject
+    }
+
+    /// Declared proxies; where there is none, what the entry's own names suggest.
+    fn proxies_of(&self, port: &Port) -> Vec<Arc<Proxy>> {
+        let declared = self.context.policies.proxies.claimed(self.entry, port);
+        if !declared.is_empty() {
+            return declared.into_iter().cloned().map(Arc::new).collect();
+        }
+        suspect(self.entry, port)
+            .into_iter()
+            .map(Arc::new)
+            .collect()
+    }
+
+    /// The namespaces to dial from: the entry's own, an unrelated one if it is exported to all,
+    /// else the first few that it is exported to.
+    pub fn namespaces(&self) -> Vec<&'a str> {
+        let entry = self.entry;
+        let mut namespaces: Vec<&str> = Vec::new();
+        if entry.is_visible_from(&entry.namespace) {
+            namespaces.push(&entry.namespace);
+        }
+        if entry.is_public() {
+            namespaces.push(ELSEWHERE);
+        } else {
+            let named = entry.export_to.iter().map(|to| &**to);
+            let visible = named.filter(|to| *to != "." && entry.is_visible_from(to));
+            namespaces.extend(visible.take(8));
+        }
+        namespaces
+    }
+
+    /// What becomes of a dial, with everything in view.
+    pub fn predict(&self, dial: &Dial, environment: &Environment<'_>) -> Prediction<'_> {
+        simulate(&self.view, dial, environment)
+    }
+
+    fn reaches(&self, port: &Port, proxy: &Proxy) -> Vec<Reach> {
+        let mut reaches = Vec::new();
+        let addresses = addresses_of(proxy, self.entry);
+        for namespace in self.namespaces() {
+            for address in &addresses {
+                let dial = dial(namespace, *address, port.number, proxy);
+                reaches.push(self.reach(&dial));
+            }
+        }
+        reaches
+    }
+
+    /// Dials with everything in view, and with the entry alone: it is to blame where both fail.
+    pub(crate) fn reach(&self, dial: &Dial) -> Reach {
+        let environment = &self.context.environment;
+        let alone = Alone(self.entry);
+        let solo = simulate(&alone, dial, environment);
+        let actual = self.predict(dial, environment);
+        // Findings go by the ServiceEntries where the view holds kinds that are not modelled.
+        let outcome = match actual.outcome {
+            Outcome::Unknown => solo.outcome,
+            known => known,
+        };
+        let blamed = |prediction: &Prediction<'_>| match &prediction.by {
+            Some(by) => std::ptr::eq(by.entry, self.entry),
+            None => self.covers(dial.address),
+        };
+        let caused = outcome != Outcome::Tunnel
+            && solo.outcome != Outcome::Tunnel
+            && (blamed(&actual) || blamed(&solo));
+        Reach {
+            address: dial.address,
+            outcome,
+            caused,
+        }
+    }
+
+    /// Whether the entry means to cover an address: it lists it, or lists none that can be used.
+    fn covers(&self, address: IpAddr) -> bool {
+        let mut addresses = self.entry.addresses.iter();
+        addresses.any(|written| written.address.contains(address))
+            || self.entry.usable_addresses().next().is_none()
+    }
+
+    /// Whether the entry takes connections on `port` that are meant for others, and what becomes
+    /// of the first such.
+    pub fn hijacks(&self, port: &Port) -> bool {
+        let claimed: Vec<IpAddr> = self
+            .claims
+            .iter()
+            .filter(|claim| claim.port.index == port.index)
+            .flat_map(|claim| claim.reaches.iter().map(|reach| reach.address))
+            .collect();
+        let others = others(self.entry)
+            .into_iter()
+            .filter(|ip| !claimed.contains(ip));
+        let mut dials = others.flat_map(|address| {
+            let namespaces = self.namespaces().into_iter();
+            namespaces.map(move |namespace| Dial {
+                namespace: namespace.into(),
+                address,
+                port: port.number,
+                speech: Speech::Connect,
+            })
+        });
+        dials.any(|dial| {
+            let reach = self.reach(&dial);
+            reach.caused && reach.outcome == Outcome::Hijacked
+        })
+    }
+
+    /// The other entries that list a host, wherever they are.
+    pub fn rivals(&self, host: &str) -> impl Iterator<Item = &ServiceEntry> {
+        let entries = self
+            .view
+            .with_host(host)
+            .into_iter()
+            .map(|ranked| ranked.entry);
+        entries.filter(|rival| !std::ptr::eq(*rival, self.entry))
+    }
+
+    /// A finding about a claim, as bad as what becomes of its dials.
+    pub fn finding(
+        &self,
+        check: &Check,
+        claim: &Claim<'_>,
+        path: FieldPath,
+        words: Words,
+    ) -> Finding {
+        Finding {
+            check: check.id,
+            severity: claim.severity(),
+            path,
+            port: Some(claim.port.number),
+            what: words.what,
+            edit: words.edit,
+            brief: words.brief,
+            proxies: vec![Concerned {
+                proxy: claim.proxy.clone(),
+                port: claim.port.number,
+            }],
+            fix: None,
+        }
+    }
+}
+
+/// What a finding says: see the fields of the same name of [`Finding`].
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    /// What happens, to what.
+    pub what: String,
+    /// The edit to make.
+    pub edit: String,
+    /// Both in a few words.
+    pub brief: String,
+}
+
+impl Claim<'_> {
+    /// The worst dial that fails because of the entry.
+    pub fn worst(&self) -> Option<&Reach> {
+        let caused = self.reaches.iter().filter(|reach| reach.caused);
+        caused.max_by_key(|reach| reach.outcome.badness())
+    }
+
+    /// Error where a dial fails because of the entry; name evidence is never more than a warning.
+    pub fn severity(&self) -> Severity {
+        if self.worst().is_some() && self.proxy.evidence != Evidence::Suspected {
+            return Severity::Error;
+        }
+        Severity::Warning
+    }
+}
+
+/// A dial of a proxy.
+pub(crate) fn dial(namespace: &str, address: IpAddr, port: u16, proxy: &Proxy) -> Dial {
+    let speech = if proxy.tls {
+        Speech::Tls(proxy.server_name().map(Into::into))
+    } else {
+        Speech::Connect
+    };
+    Dial {
+        namespace: namespace.into(),
+        address,
+        port,
+        speech,
+    }
+}
+
+/// The addresses at which a claimed proxy is dialled: its own single IPs, for its ranges those
+/// that the entry names, else the first; for one known by host alone the entry's.
+pub(crate) fn addresses_of(proxy: &Proxy, entry: &ServiceEntry) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = proxy.single_addresses().take(ADDRESSES_A_PROXY).collect();
+    for net in &proxy.addresses {
+        if net.prefix_len() == net.max_prefix_len() {
+            continue;
+        }
+        let named: Vec<IpAddr> = entry
+            .usable_addresses()
+            .filter(|ip| net.contains(ip))
+            .collect();
+        match named.is_empty() {
+            true => addresses.extend(net.hosts().next()),
+            false => addresses.extend(named),
+        }
+    }
+    if addresses.is_empty() {
+        addresses.extend(entry.usable_addresses().take(ADDRESSES_A_PROXY));
+    }
+    if addresses.is_empty() {
+        addresses.push(NOBODY_V4);
+    }
+    addresses
+}
+
+/// Addresses that are not a claimed proxy's and that the entry may take all the same.
+pub(crate) fn others(entry: &ServiceEntry) -> Vec<IpAddr> {
+    let only_v6 = !entry.addresses.is_empty() && entry.usable_addresses().all(|ip| ip.is_ipv6());
+    let mut others = vec![if only_v6 { NOBODY_V6 } else { NOBODY_V4 }];
+    for written in entry.addresses.iter().take(ADDRESSES_A_PROXY) {
+        match written.address {
+            crate::mesh::address::Address::Range(net) => others.extend(net.hosts().next()),
+            other => others.extend(other.usable()),
+        }
+    }
+    others
+}
+
+/// A mesh of one entry.
+struct Alone<'a>(&'a ServiceEntry);
+
+impl Mesh for Alone<'_> {
+    fn deciders(&self, _: &Query<'_>) -> Vec<Ranked<'_>> {
+        vec![Ranked {
+            entry: self.0,
+            sequence: 0,
+        }]
+    }
+
+    fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
+        let listed = self.0.hosts.iter().any(|own| &**own == host);
+        let own = listed.then_some(Ranked {
+            entry: self.0,
+            sequence: 0,
+        });
+        own.into_iter().collect()
+    }
+
+    fn unmodelled(&self) -> Option<&Unmodelled> {
+        None
+    }
+
+    fn ranges(&self, _: u16, _: usize) -> Vec<IpAddr> {
+        Vec::new()
+    }
+}

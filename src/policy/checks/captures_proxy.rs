@@ -1,0 +1,179 @@
+//! TG013: this entry's port captures a proxy that it does not claim.
+//!
+//! **What it does.** Reports a port that breaks CONNECT to a declared or observed proxy of the
+//! same port number, although the entry has nothing to do with that proxy: an HTTP or sniffed port
+//! answers `404` for it, an address-less TCP port with DNS or STATIC sends it elsewhere.
+//!
+//! **Why.** An HTTP port is not narrowed by `addresses`: all HTTP services of a port share one
+//! listener, which takes every destination without a TCP entry of its own. The entry is a real
+//! HTTP service and stays as it is; the proxy needs protection. Silent where every such proxy has
+//! an exact-IP TCP entry in view.
+//!
+//! **Fix.** None: the TCP entry that would protect the proxy, whole. Its default mode is Audit,
+//! because the author of this entry is not the one to act.
+
+use std::sync::Arc;
+
+use crate::mesh::protocol::Protocol;
+use crate::mesh::service_entry::Port;
+use crate::mesh::simulation::Outcome;
+use crate::policy::check::{Check, CheckId, Subject, dial};
+use crate::policy::finding::{Concerned, Finding, Severity};
+use crate::policy::proxy::Proxy;
+use crate::policy::spec::Mode;
+
+use super::protective_entry;
+
+/// See the module.
+pub static CHECK: Check = Check {
+    id: CheckId(13),
+    title: "a port captures a proxy that the entry does not claim",
+    ceiling: Mode::Audit,
+    run,
+};
+
+/// How many captured proxies one finding names: a bound for ports that thousands share.
+const NAMED: usize = 16;
+
+/// How many proxies of a port are dialled in search of them.
+const DIALLED: usize = 64;
+
+fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    for port in &subject.entry.ports {
+        let claimed = |proxy: &Proxy| {
+            let mut claims = subject.claims.iter();
+            claims.any(|claim| claim.port.index == port.index && *claim.proxy == *proxy)
+        };
+        let proxies = subject
+            .context
+            .policies
+            .proxies
+            .on_port(port.number)
+            .take(DIALLED);
+        let captured = proxies.filter(|proxy| !proxy.tunnel && !claimed(proxy));
+        let captured = captured.filter_map(|proxy| Some((proxy, capture(subject, port, proxy)?)));
+        findings.extend(
+            captured
+                .take(NAMED)
+                .map(|(proxy, outcome)| captures(subject, port, proxy, outcome)),
+        );
+    }
+}
+
+/// What becomes of a dial of an unclaimed proxy because of this entry, if anything bad does.
+fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome> {
+    if port.protocol == Protocol::Udp {
+        return None;
+    }
+    let addresses = super::super::check::addresses_of(proxy, subject.entry);
+    for namespace in subject.namespaces() {
+        for address in addresses.iter().filter(|address| proxy.is_at(**address)) {
+            let reach = subject.reach(&dial(namespace, *address, port.number, proxy));
+            // Closed because nobody declares it is another story: TG017.
+            if reach.caused && reach.outcome != Outcome::BlackHole {
+                return Some(reach.outcome);
+            }
+        }
+    }
+    None
+}
+
+fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome) -> Finding {
+    let number = port.number;
+    let sees_mesh = subject.context.sees_mesh;
+    let fate = match outcome {
+        Outcome::NotFound => "gets 404",
+        Outcome::Hijacked => "is sent to this entry's endpoints",
+        _ => "is closed",
+    };
+    let unless = if sees_mesh {
+        ""
+    } else {
+        " unless the proxy has a TCP entry of its own"
+    };
+    let value = port.protocol;
+    Finding {
+        check: CHECK.id,
+        severity: if sees_mesh {
+            Severity::Error
+        } else {
+            Severity::Warning
+        },
+        path: port.path("protocol"),
+        port: Some(number),
+        what: format!(
+            "{value} on port {number} is for every destination, so CONNECT through {{proxy}}, which this entry does not claim, {fate}{unless}"
+        ),
+        edit: format!(
+            "Leave this entry and add: {}",
+            protective_entry(proxy, number)
+        ),
+        brief: format!(
+            "{value} on {number} captures {{proxy}}{unless}; add a TCP entry for its IPs"
+        ),
+        proxies: vec![Concerned {
+            proxy: Arc::new(proxy.clone()),
+            port: number,
+        }],
+        fix: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::table;
+
+    const PROTECTED: &str = "
+metadata: {name: protects}
+spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name: p, protocol: TCP}]}";
+
+    #[test]
+    fn rows() {
+        let api = "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3129, name: p, protocol: HTTP}]}";
+        let protected = format!("metadata: {{name: api}}\nspec: {api}\n---\n{PROTECTED}");
+        let private = "{hosts: [api.test], exportTo: ['~'], ports: [{number: 3129, name: p, protocol: HTTP}]}";
+        table(
+            &super::CHECK,
+            &[
+                ("an HTTP API on the port", api, "error"),
+                (
+                    "sniffed without address",
+                    "{hosts: [api.test], ports: [{number: 3129, name: p}]}",
+                    "error",
+                ),
+                (
+                    "TCP with DNS and no address",
+                    "{hosts: [api.test], resolution: DNS, ports: [{number: 3129, name: p, protocol: TCP}]}",
+                    "error",
+                ),
+                (
+                    "claims one proxy and breaks another",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: HTTP}]}",
+                    "error",
+                ),
+                ("every such proxy is protected", &protected, ""),
+                ("nobody sees it", private, ""),
+                (
+                    "TCP with an address",
+                    "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3129, name: p, protocol: TCP}]}",
+                    "",
+                ),
+                (
+                    "sniffed with an address",
+                    "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3129, name: p}]}",
+                    "",
+                ),
+                (
+                    "no proxy on the port",
+                    "{hosts: [api.test], ports: [{number: 9090, name: p, protocol: HTTP}]}",
+                    "",
+                ),
+                (
+                    "sidecars make the CONNECT",
+                    "{hosts: [api.test], ports: [{number: 8888, name: p, protocol: HTTP}]}",
+                    "",
+                ),
+            ],
+        );
+    }
+}

@@ -1,0 +1,72 @@
+//! TG009: DYNAMIC_DNS cannot be TCP.
+//!
+//! **What it does.** Reports an entry with resolution DYNAMIC_DNS (Istio 1.28 and newer) that
+//! claims a proxy.
+//!
+//! **Why.** It forwards by what HTTP or TLS names, which an opaque CONNECT does not. HTTP there
+//! answers `404`; TCP has no cluster, so every connection is closed, and istiod rejects it.
+//!
+//! **Fix.** None: the entry needs another resolution and addresses.
+
+use crate::mesh::FieldPath;
+use crate::mesh::service_entry::Resolution;
+use crate::policy::check::{Check, CheckId, Subject, Words};
+use crate::policy::finding::Finding;
+use crate::policy::spec::Mode;
+
+/// See the module.
+pub static CHECK: Check = Check {
+    id: CheckId(9),
+    title: "DYNAMIC_DNS cannot be TCP",
+    ceiling: Mode::Enforce,
+    run,
+};
+
+fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    if subject.entry.resolution != Resolution::DynamicDns {
+        return;
+    }
+    for claim in &subject.claims {
+        let words = Words {
+            what: "DYNAMIC_DNS forwards by what HTTP or TLS names, which a CONNECT through {proxy} does not".to_owned(),
+            edit: "Set resolution: NONE, protocol: TCP and the proxy's addresses".to_owned(),
+            brief: "DYNAMIC_DNS cannot carry CONNECT to {proxy}; set NONE, TCP and addresses".to_owned(),
+        };
+        let path = FieldPath::spec().key("resolution");
+        findings.push(subject.finding(&CHECK, claim, path, words));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::table;
+
+    #[test]
+    fn rows() {
+        table(
+            &super::CHECK,
+            &[
+                (
+                    "TCP is closed",
+                    "{hosts: ['*.proxy.corp'], resolution: DYNAMIC_DNS, ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "error",
+                ),
+                (
+                    "HTTP is 404",
+                    "{hosts: ['*.proxy.corp'], resolution: DYNAMIC_DNS, ports: [{number: 3128, name: p, protocol: HTTP}]}",
+                    "error",
+                ),
+                (
+                    "NONE",
+                    "{hosts: ['*.proxy.corp'], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "",
+                ),
+                (
+                    "nobody's proxy",
+                    "{hosts: ['*.api.test'], resolution: DYNAMIC_DNS, ports: [{number: 3128, name: p, protocol: HTTP}]}",
+                    "",
+                ),
+            ],
+        );
+    }
+}

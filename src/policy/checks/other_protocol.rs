@@ -1,0 +1,95 @@
+//! TG015: UDP, Mongo, Redis or MySQL on a proxy's port.
+//!
+//! **What it does.** Reports a port of a known proxy with one of these protocols.
+//!
+//! **Why.** UDP builds no listener, as if the entry were not there: an HTTP entry elsewhere on
+//! the port still breaks the proxy, and REGISTRY_ONLY closes it. Mongo, Redis and MySQL forward a
+//! CONNECT only because their filters look away; Mongo and MySQL also refuse to share the port.
+//!
+//! **Fix.** None: the author has to say what the port is.
+
+use crate::mesh::protocol::Protocol;
+use crate::policy::check::{Check, CheckId, Subject, Words};
+use crate::policy::finding::Finding;
+use crate::policy::spec::Mode;
+
+/// See the module.
+pub static CHECK: Check = Check {
+    id: CheckId(15),
+    title: "UDP, Mongo, Redis or MySQL on a proxy's port",
+    ceiling: Mode::Enforce,
+    run,
+};
+
+fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    for claim in &subject.claims {
+        let protocol = claim.port.protocol;
+        let what = match protocol {
+            Protocol::Udp => {
+                "UDP builds no listener, so nothing protects CONNECT through {proxy}".to_owned()
+            }
+            Protocol::Mongo | Protocol::Redis | Protocol::MySql => {
+                format!(
+                    "{protocol} lets CONNECT through {{proxy}} pass only because its filter looks away"
+                )
+            }
+            _ => continue,
+        };
+        let words = Words {
+            what,
+            edit: "Set protocol: TCP if the port is a CONNECT proxy's".to_owned(),
+            brief: format!("{protocol} is not what {{proxy}} speaks; set TCP"),
+        };
+        let path = claim.port.path("protocol");
+        findings.push(subject.finding(&CHECK, claim, path, words));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::table;
+
+    #[test]
+    fn rows() {
+        table(
+            &super::CHECK,
+            &[
+                (
+                    "UDP",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: UDP}]}",
+                    "warning",
+                ),
+                (
+                    "UDP, REGISTRY_ONLY",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: UDP}]}",
+                    "error",
+                ),
+                (
+                    "Mongo",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: Mongo}]}",
+                    "warning",
+                ),
+                (
+                    "Redis",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: Redis}]}",
+                    "warning",
+                ),
+                (
+                    "MySQL",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: mysql}]}",
+                    "warning",
+                ),
+                (
+                    "TCP",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "",
+                ),
+                (
+                    "nobody's proxy",
+                    "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3128, name: p, protocol: Mongo}]}",
+                    "",
+                ),
+            ],
+        );
+    }
+}

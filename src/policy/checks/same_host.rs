@@ -1,0 +1,129 @@
+//! TG014: two entries with one host.
+//!
+//! **What it does.** Reports an entry that claims a proxy and would let its CONNECT through, were
+//! there not another entry with the same host.
+//!
+//! **Why.** The host is the key by which istiod merges entries. Of entries in several namespaces
+//! a client keeps one namespace's; of two in one namespace with different ports the second's
+//! listener can lose its cluster (flag NC in the access log), and every connection is closed
+//! while nothing reports it. "Add a second entry for the proxy's port" is bad advice.
+//!
+//! **Fix.** None: one entry with both ports, or another host.
+
+use crate::mesh::simulation::simulate;
+use crate::mesh::{FieldPath, MeshView, Outcome};
+use crate::policy::check::{Check, CheckId, Claim, Subject, Words, dial};
+use crate::policy::finding::Finding;
+use crate::policy::spec::Mode;
+
+/// See the module.
+pub static CHECK: Check = Check {
+    id: CheckId(14),
+    title: "two entries with one host, of which one loses",
+    ceiling: Mode::Enforce,
+    run,
+};
+
+fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let entry = subject.entry;
+    for (index, host) in entry.hosts.iter().enumerate() {
+        let rivals: Vec<String> = subject
+            .rivals(host)
+            .map(|rival| format!("{}/{}", rival.namespace, rival.name))
+            .collect();
+        let Some(rival) = rivals.first() else {
+            continue;
+        };
+        for claim in &subject.claims {
+            if !loses(subject, claim) {
+                continue;
+            }
+            let words = Words {
+                what: format!(
+                    "{rival} has the same host {host}, so this entry's cluster is lost and connections to {{proxy}} fail"
+                ),
+                edit: "Put both ports into one entry, or give this one another host".to_owned(),
+                brief: format!(
+                    "host {host} is also {rival}'s: connections to {{proxy}} fail; use one entry"
+                ),
+            };
+            let path = FieldPath::spec().key("hosts").index(index);
+            let mut finding = subject.finding(&CHECK, claim, path, words);
+            finding.severity = super::super::finding::Severity::Error;
+            findings.push(finding);
+        }
+    }
+}
+
+/// Whether a dial fails with its rivals in view and tunnels without them.
+fn loses(subject: &Subject<'_>, claim: &Claim<'_>) -> bool {
+    if !claim.port.protocol.is_tcp() {
+        return false;
+    }
+    let environment = &subject.context.environment;
+    let mut alone = MeshView::new();
+    alone.upsert(subject.entry.clone());
+    let addresses: Vec<_> = claim.reaches.iter().map(|reach| reach.address).collect();
+    subject.namespaces().into_iter().any(|namespace| {
+        addresses.iter().any(|address| {
+            let dial = dial(namespace, *address, claim.port.number, &claim.proxy);
+            let actual = subject.predict(&dial, environment);
+            let blamed = actual
+                .by
+                .is_some_and(|by| std::ptr::eq(by.entry, subject.entry));
+            let fails = matches!(actual.outcome, Outcome::NoEndpoints | Outcome::Hijacked)
+                || (actual.outcome == Outcome::BlackHole && actual.by.is_none());
+            let listed = subject
+                .entry
+                .addresses
+                .iter()
+                .any(|a| a.address.contains(*address));
+            fails
+                && (blamed || (actual.by.is_none() && listed))
+                && simulate(&alone, &dial, environment).outcome == Outcome::Tunnel
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::table;
+
+    #[test]
+    fn rows() {
+        let proxy = "metadata: {name: proxy}\nspec: {hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: TCP}]}";
+        let older = |spec: &str| format!("metadata: {{name: older}}\nspec: {spec}\n---\n{proxy}");
+        let foreign = |spec: &str| {
+            format!("metadata: {{name: older, namespace: team}}\nspec: {spec}\n---\n{proxy}")
+        };
+        let dns = older(
+            "{hosts: [proxy.corp], resolution: DNS, ports: [{number: 8080, name: w, protocol: HTTP}]}",
+        );
+        let joins =
+            older("{hosts: [proxy.corp], ports: [{number: 8080, name: w, protocol: HTTP}]}");
+        let other = older(
+            "{hosts: [a.corp], resolution: DNS, ports: [{number: 8080, name: w, protocol: HTTP}]}",
+        );
+        let elsewhere = foreign(
+            "{hosts: [proxy.corp], resolution: DNS, ports: [{number: 8080, name: w, protocol: HTTP}]}",
+        );
+        table(
+            &super::CHECK,
+            &[
+                (
+                    "the older one's resolution differs: the cluster is missing",
+                    &dns,
+                    "error",
+                ),
+                (
+                    "another namespace's is kept, REGISTRY_ONLY",
+                    &elsewhere,
+                    "error",
+                ),
+                ("ports that may join", &joins, ""),
+                ("another host", &other, ""),
+                ("alone", proxy, ""),
+            ],
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! TG008: several hosts, or a wildcard, on a TCP port.
+//!
+//! **What it does.** Reports a port of a known proxy that is neither HTTP nor TLS, in an entry
+//! with several hosts or a wildcard and a resolution other than NONE, where istiod refuses that.
+//!
+//! **Why.** Opaque TCP carries no host name, so istiod cannot tell the hosts apart ("multiple
+//! hosts provided with non-HTTP, non-TLS ports"), and a wildcard cannot be resolved by DNS. This
+//! is also why turning HTTP into TCP can make an object invalid.
+//!
+//! **Fix.** Resolution NONE, which ignores the hosts, or one entry a host; unsafe.
+
+use crate::mesh::FieldPath;
+use crate::mesh::validation::{Rule, validate};
+use crate::policy::check::{Check, CheckId, Subject, Words};
+use crate::policy::finding::Finding;
+use crate::policy::spec::Mode;
+
+use super::several_addresses::forward_as_dialled;
+
+/// See the module.
+pub static CHECK: Check = Check {
+    id: CheckId(8),
+    title: "several hosts or a wildcard on a TCP port",
+    ceiling: Mode::Enforce,
+    run,
+};
+
+fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let entry = subject.entry;
+    let mut rules = validate(entry).into_iter().map(|rejection| rejection.rule);
+    if !rules.any(|rule| matches!(rule, Rule::ManyHosts | Rule::WildcardWithDns)) {
+        return;
+    }
+    let several = entry.hosts.len() > 1;
+    let kind = if several {
+        "several hosts"
+    } else {
+        "a wildcard host"
+    };
+    for claim in &subject.claims {
+        if !claim.port.protocol.is_tcp() || claim.port.protocol.is_tls() {
+            continue;
+        }
+        let resolution = entry.resolution.name();
+        let words = Words {
+            what: format!(
+                "istiod rejects {kind} on the TCP port of {{proxy}} with resolution {resolution}"
+            ),
+            edit: "Set resolution: NONE and remove the endpoints, or write one entry a host"
+                .to_owned(),
+            brief: format!(
+                "{kind} with {resolution} on a TCP port of {{proxy}}: rejected; set NONE"
+            ),
+        };
+        let mut finding = subject.finding(&CHECK, claim, FieldPath::spec().key("hosts"), words);
+        finding.fix = Some(forward_as_dialled(entry));
+        findings.push(finding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::table;
+
+    #[test]
+    fn rows() {
+        table(
+            &super::CHECK,
+            &[
+                (
+                    "two hosts with DNS",
+                    "{hosts: [proxy.corp, a.corp], addresses: [10.20.0.5], resolution: DNS, ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "warning, unsafe",
+                ),
+                (
+                    "two hosts with STATIC",
+                    "{hosts: [proxy.corp, a.corp], addresses: [10.20.0.5], resolution: STATIC, endpoints: [{address: 10.20.0.5}], ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "warning, unsafe",
+                ),
+                (
+                    "a wildcard with DNS",
+                    "{hosts: ['*.proxy.corp'], addresses: [10.20.0.5], resolution: DNS, ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "warning, unsafe",
+                ),
+                (
+                    "two hosts with NONE",
+                    "{hosts: [proxy.corp, a.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "",
+                ),
+                (
+                    "one host with DNS",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: DNS, ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "",
+                ),
+                (
+                    "HTTP may have several",
+                    "{hosts: [proxy.corp, a.corp], addresses: [10.20.0.5], resolution: DNS, ports: [{number: 3128, name: p, protocol: HTTP}]}",
+                    "",
+                ),
+                (
+                    "nobody's proxy",
+                    "{hosts: [api.test, b.test], addresses: [10.9.9.9], resolution: DNS, ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "",
+                ),
+            ],
+        );
+    }
+}

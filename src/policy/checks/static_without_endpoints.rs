@@ -1,0 +1,87 @@
+//! TG010: STATIC with neither endpoints nor selector.
+//!
+//! **What it does.** Reports an entry that claims a proxy and has resolution STATIC, but nothing
+//! to forward to.
+//!
+//! **Why.** Its cluster stays empty: every connection is closed. istiod's validation lets it
+//! pass. An HTTP port there answers `404`, and changing it to TCP only turns that into a closed
+//! connection.
+//!
+//! **Fix.** None: resolution NONE, or the endpoints.
+
+use crate::mesh::FieldPath;
+use crate::mesh::service_entry::Resolution;
+use crate::policy::check::{Check, CheckId, Subject, Words};
+use crate::policy::finding::Finding;
+use crate::policy::spec::Mode;
+
+/// See the module.
+pub static CHECK: Check = Check {
+    id: CheckId(10),
+    title: "STATIC with neither endpoints nor selector",
+    ceiling: Mode::Enforce,
+    run,
+};
+
+fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let entry = subject.entry;
+    let empty = entry.endpoints.is_empty() && entry.workload_selector.is_none();
+    if entry.resolution != Resolution::Static || !empty {
+        return;
+    }
+    for claim in &subject.claims {
+        let words = Words {
+            what: "STATIC without endpoints has nowhere to forward a connection to {proxy}"
+                .to_owned(),
+            edit: "Set resolution: NONE, or add the endpoints".to_owned(),
+            brief: "STATIC without endpoints: nothing reaches {proxy}; set resolution: NONE"
+                .to_owned(),
+        };
+        let path = FieldPath::spec().key("resolution");
+        findings.push(subject.finding(&CHECK, claim, path, words));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::table;
+
+    #[test]
+    fn rows() {
+        table(
+            &super::CHECK,
+            &[
+                (
+                    "TCP is closed",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: STATIC, ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "error",
+                ),
+                (
+                    "HTTP is 404",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: STATIC, ports: [{number: 3128, name: p, protocol: HTTP}]}",
+                    "error",
+                ),
+                (
+                    "TLS without address passes by accident",
+                    "{hosts: [proxy.corp], resolution: STATIC, ports: [{number: 3128, name: p, protocol: TLS}]}",
+                    "warning",
+                ),
+                (
+                    "an endpoint",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: STATIC, endpoints: [{address: 10.20.0.5}], ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "",
+                ),
+                (
+                    "a selector",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: STATIC, workloadSelector: {labels: {app: squid}}, ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "",
+                ),
+                (
+                    "nobody's proxy",
+                    "{hosts: [api.test], addresses: [10.9.9.9], resolution: STATIC, ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "",
+                ),
+            ],
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! The table that every check is tested with.
+//!
+//! A row is a name, a `spec` (or several whole documents) and what the check says of it:
+//! nothing, or its severity and the safety of its fix.
+
+use serde_json::{Value, json};
+
+use crate::mesh::simulation::{Environment, OutboundPolicy};
+use crate::mesh::{MeshView, ServiceEntry};
+use crate::policy::check::{Check, Context};
+use crate::policy::compile::PolicySet;
+use crate::policy::evaluator::{evaluate, evaluate_mesh};
+use crate::policy::spec::ConnectProxyPolicy;
+
+/// The proxies that the rows speak of.
+fn policies() -> PolicySet {
+    let document = json!({
+        "apiVersion": "tunnelguard.dev/v1alpha1",
+        "kind": "ConnectProxyPolicy",
+        "metadata": {"name": "corporate"},
+        "spec": {"mode": "Mutate", "proxies": [
+            {"name": "corp", "hosts": ["proxy.corp", "*.proxy.corp"], "addresses": ["10.20.0.5"], "ports": [3128]},
+            {"name": "other", "hosts": ["other.corp"], "addresses": ["10.20.0.6"], "ports": [3128, 3129]},
+            {"name": "pair", "hosts": ["pair.corp"], "addresses": ["10.20.0.7", "10.20.0.8"], "ports": [8118]},
+            {"name": "tls", "hosts": ["tls.corp"], "addresses": ["10.20.0.9"], "ports": [8443], "tls": true},
+            {"name": "tunnel", "hosts": ["tunnel.corp"], "addresses": ["10.20.0.10"], "ports": [8888], "tunnel": true},
+        ]}
+    });
+    let document: ConnectProxyPolicy = serde_json::from_value(document).unwrap();
+    PolicySet::compile(&[document]).unwrap()
+}
+
+/// Checks every row; `REGISTRY_ONLY` in a row's name sets the outbound policy.
+pub(crate) fn table(check: &Check, rows: &[(&str, &str, &str)]) {
+    for (name, yaml, expected) in rows {
+        let entries = entries(yaml);
+        let found = verdict(check, name, &entries);
+        assert_eq!(found, *expected, "{}: {name}", check.id);
+    }
+}
+
+fn verdict(check: &Check, name: &str, entries: &[ServiceEntry]) -> String {
+    let policies = policies();
+    let mut mesh = MeshView::new();
+    for entry in entries {
+        mesh.upsert(entry.clone());
+    }
+    let outbound = if name.contains("REGISTRY_ONLY") {
+        OutboundPolicy::RegistryOnly
+    } else {
+        OutboundPolicy::AllowAny
+    };
+    let context = Context {
+        policies: &policies,
+        mesh: &mesh,
+        sees_mesh: true,
+        environment: Environment {
+            outbound,
+            names: Some(policies.proxies.names()),
+            ..Environment::default()
+        },
+    };
+    let mut findings: Vec<_> = entries
+        .iter()
+        .flat_map(|entry| evaluate(entry, context))
+        .collect();
+    let of_mesh = evaluate_mesh(context, &findings);
+    findings.extend(of_mesh);
+    let words = findings
+        .iter()
+        .filter(|finding| finding.check == check.id)
+        .map(|finding| {
+            let fix = match &finding.fix {
+                None => "",
+                Some(fix) if fix.is_safe() => ", safe",
+                Some(_) => ", unsafe",
+            };
+            format!("{}{fix}", finding.severity)
+        });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+fn entries(yaml: &str) -> Vec<ServiceEntry> {
+    let documents = yaml.split("\n---\n").enumerate();
+    let objects = documents.map(|(index, text)| {
+        let value: Value = serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{text}\n{e}"));
+        let object = match value.get("spec") {
+            Some(_) => value,
+            None => json!({"metadata": {"name": format!("entry-{index}")}, "spec": value}),
+        };
+        serde_json::from_value(object).unwrap()
+    });
+    objects.collect()
+}

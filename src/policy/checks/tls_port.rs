@@ -1,0 +1,121 @@
+//! TG011: TLS or HTTPS on a proxy that takes a plaintext CONNECT.
+//!
+//! **What it does.** Reports a port of a known proxy with `protocol: TLS` or `HTTPS`, where the
+//! proxy is not declared with `tls: true`.
+//!
+//! **Why.** With a single address it works by accident: the listener forwards whatever comes.
+//! Without one the listener waits for a TLS handshake with the entry's host as server name, which
+//! a plaintext CONNECT never sends: forwarded under ALLOW_ANY, closed under REGISTRY_ONLY.
+//!
+//! **Fix.** `protocol: TCP`, unsafe, and only with an address; never for STATIC without endpoints.
+
+use crate::mesh::service_entry::Resolution;
+use crate::policy::check::{Check, CheckId, Subject, Words};
+use crate::policy::finding::Finding;
+use crate::policy::fix::{Edit, Fix};
+use crate::policy::spec::Mode;
+
+/// See the module.
+pub static CHECK: Check = Check {
+    id: CheckId(11),
+    title: "TLS on a proxy that takes a plaintext CONNECT",
+    ceiling: Mode::Enforce,
+    run,
+};
+
+fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let entry = subject.entry;
+    for claim in &subject.claims {
+        let protocol = claim.port.protocol;
+        if !protocol.is_tls() || claim.proxy.tls {
+            continue;
+        }
+        let has_address = entry.usable_addresses().next().is_some();
+        let what = match (claim.worst().is_some(), has_address) {
+            (true, _) => format!(
+                "{protocol} waits for a TLS handshake, so the mesh closes a plaintext CONNECT through {{proxy}}"
+            ),
+            (false, true) => format!(
+                "{protocol} lets a plaintext CONNECT through {{proxy}} pass only because the entry has an address"
+            ),
+            (false, false) => format!(
+                "{protocol} lets a plaintext CONNECT through {{proxy}} pass only by the outbound policy"
+            ),
+        };
+        let address = if has_address {
+            ""
+        } else {
+            " and the proxy's addresses"
+        };
+        let words = Words {
+            what,
+            edit: format!(
+                "Set protocol: TCP{address}; if the proxy itself expects TLS, declare it with tls: true"
+            ),
+            brief: format!(
+                "{protocol}: plaintext CONNECT to {{proxy}} works only by chance; set TCP"
+            ),
+        };
+        let path = claim.port.path("protocol");
+        let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
+        let empty = entry.endpoints.is_empty() && entry.workload_selector.is_none();
+        if has_address && !(entry.resolution == Resolution::Static && empty) {
+            finding.fix = Some(Fix::for_a_person(vec![Edit::set(path, true, "TCP")]));
+        }
+        findings.push(finding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::table;
+
+    #[test]
+    fn rows() {
+        table(
+            &super::CHECK,
+            &[
+                (
+                    "with an address",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: TLS}]}",
+                    "warning, unsafe",
+                ),
+                (
+                    "HTTPS",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: HTTPS}]}",
+                    "warning, unsafe",
+                ),
+                (
+                    "without",
+                    "{hosts: [proxy.corp], ports: [{number: 3128, name: p, protocol: TLS}]}",
+                    "warning",
+                ),
+                (
+                    "without, REGISTRY_ONLY",
+                    "{hosts: [proxy.corp], ports: [{number: 3128, name: p, protocol: TLS}]}",
+                    "error",
+                ),
+                (
+                    "STATIC without endpoints",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: STATIC, ports: [{number: 3128, name: p, protocol: TLS}]}",
+                    "error",
+                ),
+                (
+                    "a TLS proxy",
+                    "{hosts: [tls.corp], addresses: [10.20.0.9], ports: [{number: 8443, name: p, protocol: TLS}]}",
+                    "",
+                ),
+                (
+                    "TCP",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: TCP}]}",
+                    "",
+                ),
+                (
+                    "nobody's proxy",
+                    "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3128, name: p, protocol: TLS}]}",
+                    "",
+                ),
+            ],
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! TG000: a field of the wrong type.
+//!
+//! **What it does.** Reports every field that cannot be used as it stands: a string where a list
+//! belongs, a port above 65535, a resolution that does not exist. Documents that cannot be read
+//! at all are reported under the same id by `lint`.
+//!
+//! **Why.** The API server will refuse the object, and what cannot be read cannot be judged.
+//!
+//! **Fix.** None: only the author knows what was meant.
+
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Finding, Severity};
+use crate::policy::spec::Mode;
+
+/// See the module.
+pub static CHECK: Check = Check {
+    id: CheckId(0),
+    title: "a document that cannot be read, or a field of the wrong type",
+    ceiling: Mode::Enforce,
+    run,
+};
+
+fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    for problem in &subject.entry.problems {
+        findings.push(unreadable(problem.path.clone(), &problem.message));
+    }
+}
+
+/// The finding about a field, or with the root as path about a whole document.
+pub(crate) fn unreadable(path: crate::mesh::FieldPath, message: &str) -> Finding {
+    Finding {
+        check: CHECK.id,
+        severity: Severity::Error,
+        path,
+        port: None,
+        what: message.to_owned(),
+        edit: String::new(),
+        brief: message.to_owned(),
+        proxies: Vec::new(),
+        fix: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::table;
+
+    #[test]
+    fn rows() {
+        table(
+            &super::CHECK,
+            &[
+                ("ports is a string", "{hosts: [a.b], ports: nope}", "error"),
+                (
+                    "protocol is a number",
+                    "{hosts: [a.b], ports: [{number: 80, name: a, protocol: 7}]}",
+                    "error",
+                ),
+                (
+                    "number is a string",
+                    "{hosts: [a.b], ports: [{number: '80', name: a}]}",
+                    "error",
+                ),
+                (
+                    "number is too large",
+                    "{hosts: [a.b], ports: [{number: 70000, name: a}]}",
+                    "error",
+                ),
+                (
+                    "resolution does not exist",
+                    "{hosts: [a.b], resolution: dns}",
+                    "error",
+                ),
+                ("a null among hosts", "{hosts: [a.b, null]}", "error"),
+                ("two at once", "{hosts: 7, ports: 7}", "error; error"),
+                (
+                    "all as it should be",
+                    "{hosts: [a.b], ports: [{number: 80, name: a, protocol: HTTP}]}",
+                    "",
+                ),
+                (
+                    "null is absent",
+                    "{hosts: [a.b], ports: null, location: null}",
+                    "",
+                ),
+                (
+                    "a whole number written as a float",
+                    "{hosts: [a.b], ports: [{number: 80.0, name: a}]}",
+                    "",
+                ),
+                ("a field nobody knows", "{hosts: [a.b], colour: red}", ""),
+            ],
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! Runs the checks over one entry, or over what only the whole mesh can show.
+
+use std::collections::BTreeMap;
+
+use crate::mesh::{FieldPath, ServiceEntry};
+
+use super::check::{CheckId, Context, Subject};
+use super::checks::{self, undeclared_proxy};
+use super::finding::{Finding, Severity};
+use super::fix::{Fix, Safety};
+use super::spec::Mode;
+
+/// Every finding about one entry, in the order of check and field; one a check and field.
+///
+/// The same context and entry always give the same findings.
+pub fn evaluate(entry: &ServiceEntry, context: Context<'_>) -> Vec<Finding> {
+    if is_nobodys_business(entry, &context) {
+        return Vec::new();
+    }
+    let subject = Subject::new(entry, context);
+    let mut findings = Vec::new();
+    for check in checks::ALL {
+        (check.run)(&subject, &mut findings);
+    }
+    merge(findings)
+}
+
+/// Most entries of a mesh are on no proxy's port and suggest none: they cost a look at each port.
+fn is_nobodys_business(entry: &ServiceEntry, context: &Context<'_>) -> bool {
+    let proxies = &context.policies.proxies;
+    let mut ports = entry.ports.iter();
+    entry.problems.is_empty()
+        && ports.all(|port| {
+            proxies.on_port(port.number).next().is_none()
+                && super::suspicion::suspect(entry, port).is_none()
+        })
+}
+
+/// What no single entry is to blame for: declared proxies that nothing in view lets through.
+pub fn evaluate_mesh(context: Context<'_>, findings: &[Finding]) -> Vec<Finding> {
+    merge(undeclared_proxy::run(context, findings))
+}
+
+/// One finding a check and field: the proxies joined, the worst severity, and a fix only as safe
+/// as the least safe of them.
+fn merge(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut merged: BTreeMap<(CheckId, FieldPath, String), Finding> = BTreeMap::new();
+    for finding in findings {
+        // Findings without a place, such as TG017, are told apart by their proxies.
+        let place = match finding.path.segments() {
+            [] => finding.message(),
+            _ => String::new(),
+        };
+        let key = (finding.check, finding.path.clone(), place);
+        match merged.get_mut(&key) {
+            Some(known) => join(known, finding),
+            None => {
+                merged.insert(key, finding);
+            }
+        }
+    }
+    merged.into_values().collect()
+}
+
+fn join(known: &mut Finding, other: Finding) {
+    // The words follow the worst.
+    if other.severity > known.severity {
+        known.severity = other.severity;
+        known.what = other.what;
+        known.edit = other.edit;
+        known.brief = other.brief;
+    }
+    known.fix = match (known.fix.take(), other.fix) {
+        (Some(a), Some(b)) if a.edits == b.edits => Some(less_safe(a, b)),
+        _ => None,
+    };
+    for concerned in other.proxies {
+        if !known.proxies.contains(&concerned) {
+            known.proxies.push(concerned);
+        }
+    }
+}
+
+fn less_safe(a: Fix, b: Fix) -> Fix {
+    match a.safety {
+        Safety::Safe => b,
+        Safety::Unsafe { .. } => a,
+    }
+}
+
+/// The findings that `lint` reports: without those that a policy switches off or exempts on
+/// `today`. Lint knows no other mode.
+pub fn in_force(
+    findings: Vec<Finding>,
+    entry: Option<&ServiceEntry>,
+    context: &Context<'_>,
+    today: jiff::civil::Date,
+) -> Vec<Finding> {
+    let kept = findings.into_iter().filter_map(|mut finding| {
+        let check = finding.check;
+        finding.proxies.retain(|concerned| {
+            let mut policies = context.policies.about(&concerned.proxy);
+            policies.any(|policy| {
+                let (namespace, name) = entry.map_or(("", ""), |e| (&*e.namespace, &*e.name));
+                let exempt = entry.is_some()
+                    && policy
+                        .exemptions(namespace, name, check)
+                        .any(|e| e.holds(today));
+                let ceiling = policy
+                    .ceiling(check)
+                    .min(policy.evidence_ceiling(concerned.proxy.evidence))
+                    .min(policy.mode_in(namespace));
+                !exempt && ceiling != Mode::Off
+            })
+        });
+        let about_nobody = check == checks::unreadable::CHECK.id;
+        (about_nobody || !finding.proxies.is_empty()).then_some(finding)
+    });
+    kept.collect()
+}
+
+/// The worst severity among findings.
+pub fn worst(findings: &[Finding]) -> Option<Severity> {
+    findings.iter().map(|finding| finding.severity).max()
+}

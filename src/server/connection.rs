@@ -1,0 +1,177 @@
+//! One connection, from its first byte to its last: which HTTP it speaks and within what limits.
+
+use std::{error::Error, time::Duration};
+
+use axum::Router;
+use hyper::{Request, body::Incoming, service::Service, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::Watcher},
+    service::TowerToHyperService,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::header_deadline::{HeaderDeadline, Protocol};
+
+/// How long a kept-alive HTTP/1 connection may rest.
+///
+/// The API server's pool closes it after 90 s (`IdleConnTimeout` of Go's
+/// `net/http.DefaultTransport`, taken over by k8s.io/apimachinery/pkg/util/net/http.go); 30 s more
+/// for a stalled network, so that the client is always the first to close. hyper counts this as
+/// the time to read a header; the 10 s that a header may really take are [`HeaderDeadline`]'s.
+const REST_LIMIT: Duration = Duration::from_secs(120);
+
+/// How often an HTTP/2 peer must prove that it lives, and how soon: one that vanished is noticed
+/// within 40 s, while the pool's 90 s for a resting connection stay the client's to decide.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_LIMIT: Duration = Duration::from_secs(10);
+
+/// Over HTTP/2 the API server sends all reviews through few connections, so a low limit would
+/// show as latency. 1000 is what Go's client takes for granted where a server names no limit
+/// (`defaultMaxConcurrentStreams`, golang.org/x/net/http2/transport.go).
+const STREAMS: u32 = 1000;
+
+/// The API server's header is below 1 KiB; this leaves room for what a proxy between adds.
+const HEADER_LIST_SIZE: u32 = 16 * 1024;
+
+/// Serves requests from `stream` until either side closes it, or until `watcher`'s shutdown has
+/// begun and the request in flight is answered.
+///
+/// # Errors
+/// If the peer breaks the protocol, a limit, or the connection.
+pub(super) async fn serve<S>(
+    stream: S,
+    protocol: Protocol,
+    routes: Router,
+    watcher: Watcher,
+) -> Result<(), Box<dyn Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (stream, progress) = HeaderDeadline::new(stream, protocol);
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |request: Request<Incoming>| {
+        progress.request_began();
+        let response = routes.call(request);
+        let progress = progress.clone();
+        async move {
+            let response = response.await;
+            progress.request_answered();
+            response
+        }
+    });
+    let http = http(protocol);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    watcher.watch(connection).await
+}
+
+/// The protocol is known here, so hyper's own guess from the first bytes, which has no time
+/// limit, is left out.
+fn http(protocol: Protocol) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REST_LIMIT);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_LIMIT)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIST_SIZE);
+    match protocol {
+        Protocol::Http1 => http.http1_only(),
+        Protocol::Http2 => http.http2_only(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::StatusCode, routing::post};
+    use hyper::client::conn::{http1, http2};
+    use hyper_util::server::graceful::GracefulShutdown;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        task::JoinHandle,
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+
+    /// The client's end of a connection, and the task that serves it and says how long it lasted.
+    fn connect(protocol: Protocol) -> (DuplexStream, JoinHandle<Duration>) {
+        let (client, server) = duplex(64 * 1024);
+        let routes = Router::new().route("/", post(async |body: String| body));
+        let begin = Instant::now();
+        let served = tokio::spawn(async move {
+            // Dropping it would begin the shutdown.
+            let graceful = GracefulShutdown::new();
+            let ended = serve(server, protocol, routes, graceful.watcher()).await;
+            tracing::debug!(?ended);
+            begin.elapsed()
+        });
+        (client, served)
+    }
+
+    fn request() -> Request<Body> {
+        let request = Request::post("/").body(Body::from("review"));
+        request.expect("a request")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http1_rests_longer_than_the_clients_pool_keeps_it() {
+        let (client, served) = connect(Protocol::Http1);
+        let (mut sender, connection) = http1::handshake(TokioIo::new(client))
+            .await
+            .expect("a connection");
+        tokio::spawn(connection);
+        for _ in 0..3 {
+            let response = sender.send_request(request()).await.expect("a response");
+            assert_eq!(response.status(), StatusCode::OK);
+            sleep(Duration::from_secs(95)).await;
+        }
+        let ended = served.await.expect("no panic");
+        assert_eq!(ended, Duration::from_secs(2 * 95 + 120));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http1_header_that_stalls_ends_a_connection_that_was_in_use() {
+        let (mut client, served) = connect(Protocol::Http1);
+        let request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1";
+        client.write_all(request).await.expect("written");
+        let mut response = [0; 512];
+        let count = client.read(&mut response).await.expect("a response");
+        assert!(response[..count].starts_with(b"HTTP/1.1 200 OK\r\n"));
+
+        sleep(Duration::from_secs(60)).await;
+        client.write_all(b"POST /").await.expect("written");
+        let ended = served.await.expect("no panic");
+        assert_eq!(ended, Duration::from_secs(60 + 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http2_rests_as_long_as_its_client_answers_pings() {
+        let (client, served) = connect(Protocol::Http2);
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(client))
+            .await
+            .expect("a connection");
+        let connection = tokio::spawn(connection);
+        for _ in 0..3 {
+            let response = sender.send_request(request()).await.expect("a response");
+            assert_eq!(response.status(), StatusCode::OK);
+            sleep(Duration::from_secs(95)).await;
+        }
+        assert!(!served.is_finished());
+        connection.abort();
+        served.await.expect("no panic");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http2_peer_that_answers_no_ping_is_left() {
+        let (mut client, served) = connect(Protocol::Http2);
+        let preface_and_empty_settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        let written = client.write_all(preface_and_empty_settings).await;
+        written.expect("written");
+        let ended = served.await.expect("no panic");
+        assert_eq!(ended, PING_INTERVAL + PING_LIMIT);
+    }
+}

@@ -1,0 +1,278 @@
+//! How long a peer may take to begin, and then to finish, a request header.
+//!
+//! hyper knows one time limit for reading a header, and that limit also runs while a kept-alive
+//! connection rests between two requests (hyper 1.6, hyperium/hyper#3828). One figure cannot
+//! serve both. A resting connection must outlive the API server's pool, which keeps it for 90 s
+//! (`IdleConnTimeout` of Go's `net/http.DefaultTransport`, taken over by
+//! k8s.io/apimachinery/pkg/util/net/http.go): a POST that meets our close on the wire is not
+//! retried and fails the user's request. A header that arrives a byte a minute is an attack, and
+//! must end in seconds. So hyper gets the long limit, and the stream under it, here, the short
+//! ones.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// From the opened connection to its first byte (HTTP/2: to the end of the client's preface).
+///
+/// The API server dials only when it has a review to send, and writes it in the next instant.
+/// A packet may be lost five times in a row within 10 s: Linux sends it again after 0.2, 0.4, 0.8,
+/// 1.6 and 3.2 s, 6.2 s together.
+const OPENING_LIMIT: Duration = Duration::from_secs(10);
+
+/// From the first byte of a request header to its last. The API server's is below 1 KiB: one
+/// packet, so the same allowance for losses holds.
+const HEADER_LIMIT: Duration = Duration::from_secs(10);
+
+/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`, what every HTTP/2 client sends first (RFC 9113 §3.4).
+const PREFACE_LENGTH: usize = 24;
+
+/// What a connection speaks, settled before its first byte by ALPN or by being plain text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// One request at a time: the limits hold for each.
+    Http1,
+    /// Many at once: the limit holds for the preface; after it hyper's own pings find peers that
+    /// stall, and a ping's answer is no header that has begun.
+    Http2,
+}
+
+// Where a connection stands. Opening and header have a deadline, the others have none here.
+const OPENING: u8 = 0;
+const HEADER: u8 = 1;
+const REQUEST: u8 = 2;
+const RESTING: u8 = 3;
+const MULTIPLEXED: u8 = 4;
+
+/// How the service tells the stream under it where a request begins and ends.
+///
+/// For HTTP/1 both sides run in one task, so plain loads and stores are enough; the atomic is
+/// there because the types must be `Send`.
+#[derive(Clone, Debug)]
+pub(super) struct Progress(Arc<AtomicU8>);
+
+impl Progress {
+    /// A whole header was read: what follows is its body, and not this module's.
+    pub(super) fn request_began(&self) {
+        self.advance(REQUEST);
+    }
+
+    /// The response is made: the next byte begins the next header.
+    pub(super) fn request_answered(&self) {
+        self.advance(RESTING);
+    }
+
+    fn advance(&self, phase: u8) {
+        if self.phase() != MULTIPLEXED {
+            self.0.store(phase, Ordering::Relaxed);
+        }
+    }
+
+    fn phase(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A stream whose reads fail with [`io::ErrorKind::TimedOut`] past a header's deadline.
+#[derive(Debug)]
+pub(super) struct HeaderDeadline<S> {
+    stream: S,
+    progress: Progress,
+    /// Bytes that still belong to the opening.
+    opening: usize,
+    deadline: Instant,
+    /// Set to `deadline` only when a read has to wait: a header that comes in one piece, as the
+    /// API server's does, never touches the timer.
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S> HeaderDeadline<S> {
+    /// Wraps a connection at the moment it is open.
+    pub(super) fn new(stream: S, protocol: Protocol) -> (Self, Progress) {
+        let progress = Progress(Arc::new(AtomicU8::new(OPENING)));
+        let deadline = Instant::now() + OPENING_LIMIT;
+        let guarded = Self {
+            stream,
+            progress: progress.clone(),
+            opening: match protocol {
+                Protocol::Http1 => 0,
+                Protocol::Http2 => PREFACE_LENGTH,
+            },
+            deadline,
+            timer: Box::pin(sleep_until(deadline)),
+        };
+        (guarded, progress)
+    }
+
+    fn received(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        match self.progress.phase() {
+            OPENING if self.opening > count => self.opening -= count,
+            OPENING if self.opening > 0 => self.progress.advance(MULTIPLEXED),
+            OPENING | RESTING => {
+                self.deadline = Instant::now() + HEADER_LIMIT;
+                self.progress.advance(HEADER);
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits for the deadline of this phase, if it has one.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let missing = match self.progress.phase() {
+            OPENING => "nothing was sent on a new connection for 10 s",
+            HEADER => "a request header was not finished within 10 s",
+            _ => return Poll::Pending,
+        };
+        if self.timer.deadline() != self.deadline {
+            self.timer.as_mut().reset(self.deadline);
+        }
+        ready!(self.timer.as_mut().poll(context));
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, missing))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for HeaderDeadline<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+            Poll::Ready(result) => {
+                this.received(buffer.filled().len() - before);
+                Poll::Ready(result)
+            }
+            Poll::Pending => this.poll_deadline(context).map(Err),
+        }
+    }
+}
+
+// Without vectored writes hyper puts a response's head and body into one buffer: one write, one
+// TLS record and, as a reply is about 1 KiB, one packet.
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeaderDeadline<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, buffer)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn connect(protocol: Protocol) -> (DuplexStream, HeaderDeadline<DuplexStream>, Progress) {
+        let (client, server) = duplex(1024);
+        let (server, progress) = HeaderDeadline::new(server, protocol);
+        (client, server, progress)
+    }
+
+    async fn read(server: &mut HeaderDeadline<DuplexStream>) -> io::Result<usize> {
+        server.read(&mut [0; 64]).await
+    }
+
+    async fn assert_times_out(server: &mut HeaderDeadline<DuplexStream>, after: u64) {
+        let begin = Instant::now();
+        let error = read(server).await.expect_err("a deadline");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begin.elapsed(), Duration::from_secs(after));
+    }
+
+    /// Waits for something to read in vain for longer than any limit.
+    async fn assert_patient(server: &mut HeaderDeadline<DuplexStream>) {
+        let waited = tokio::time::timeout(Duration::from_secs(3600), read(server)).await;
+        waited.expect_err("no deadline");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_must_speak_within_the_limit() {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let (_client, mut server, _) = connect(protocol);
+            assert_times_out(&mut server, 10).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dribbling_does_not_extend_a_header() -> io::Result<()> {
+        let (mut client, mut server, _) = connect(Protocol::Http1);
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(3)).await;
+            client.write_all(b"P").await?;
+            read(&mut server).await?;
+        }
+        // The first byte came 3 s after the opening, the third 6 s later.
+        assert_times_out(&mut server, 4).await;
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_headers_have_a_deadline_and_each_its_own() -> io::Result<()> {
+        let (mut client, mut server, progress) = connect(Protocol::Http1);
+        for _ in 0..2 {
+            client.write_all(b"POST").await?;
+            read(&mut server).await?;
+            progress.request_began();
+            assert_patient(&mut server).await;
+            client.write_all(b"body").await?;
+            read(&mut server).await?;
+            assert_patient(&mut server).await;
+            progress.request_answered();
+            assert_patient(&mut server).await;
+        }
+        client.write_all(b"P").await?;
+        read(&mut server).await?;
+        assert_times_out(&mut server, 10).await;
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http2_has_a_deadline_for_its_preface_only() -> io::Result<()> {
+        let (mut client, mut server, progress) = connect(Protocol::Http2);
+        client.write_all(&[0; PREFACE_LENGTH - 1]).await?;
+        read(&mut server).await?;
+        tokio::time::advance(Duration::from_secs(9)).await;
+        client.write_all(&[0]).await?;
+        read(&mut server).await?;
+        assert_patient(&mut server).await;
+        progress.request_began();
+        progress.request_answered();
+        client.write_all(&[0]).await?;
+        read(&mut server).await?;
+        assert_patient(&mut server).await;
+
+        let (mut client, mut server, _) = connect(Protocol::Http2);
+        client.write_all(&[0; PREFACE_LENGTH - 1]).await?;
+        read(&mut server).await?;
+        assert_times_out(&mut server, 10).await;
+        Ok(())
+    }
+}
