@@ -1,1 +1,107 @@
-//! (being written)
+//! The command line, and the composition roots behind it: the only place that sees everything.
+
+mod arguments;
+mod explain;
+mod lint;
+mod samples;
+mod serve;
+mod trace;
+mod workspace;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// Keeps Istio from breaking HTTP CONNECT proxies.
+#[derive(Debug, Parser)]
+#[command(name = "tunnelguard", version, about, max_term_width = 100)]
+struct Cli {
+    /// How results are written to stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the admission webhook.
+    Serve(serve::Arguments),
+    /// Judge ServiceEntries in files.
+    Lint(lint::Arguments),
+    /// Predict what a sidecar does with one connection, and because of whom.
+    Trace(trace::Arguments),
+    /// Say what a check means; without an id, list them.
+    Explain(explain::Arguments),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Human,
+    /// For programs: JSON on stdout and nothing else there.
+    Json,
+}
+
+/// What a command came to, in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Nothing to complain about.
+    Clean = 0,
+    /// Findings at or above `--fail-on`.
+    Findings = 1,
+    /// Bad flags, policy or path (clap's own number for a usage error).
+    Usage = 2,
+}
+
+/// Reads the command line and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = anstream::AutoStream::auto(io::stdout().lock());
+    let result = run(cli, &mut out).and_then(|exit| {
+        out.flush()?;
+        Ok(exit)
+    });
+    match result {
+        Ok(exit) => ExitCode::from(exit as u8),
+        // `tunnelguard lint | head` is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "tunnelguard: {error:#}");
+            ExitCode::from(Exit::Usage as u8)
+        }
+    }
+}
+
+fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    match cli.command {
+        Command::Serve(arguments) => serve::run(arguments, out),
+        Command::Lint(arguments) => lint::run(&arguments, cli.format, out),
+        Command::Trace(arguments) => trace::run(&arguments, cli.format, out),
+        Command::Explain(arguments) => explain::run(&arguments, cli.format, out),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tunnelguard", out);
+            Ok(Exit::Clean)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut io_errors = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    io_errors.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Whether stdout shows colours.
+fn is_styled() -> bool {
+    io::stdout().is_terminal()
+        && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}

@@ -33,6 +33,8 @@ pub struct Check {
     pub title: &'static str,
     /// The mode that its findings do not pass unless a policy says otherwise.
     pub ceiling: Mode,
+    /// Its page in `docs/checks`, in Markdown.
+    pub page: &'static str,
     /// Looks at one entry.
     pub run: fn(&Subject<'_>, &mut Vec<Finding>),
 }

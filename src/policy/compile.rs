@@ -110,6 +110,15 @@ impl PolicySet {
         Self::anonymous(Vec::new())
     }
 
+    /// Adds a policy without a name, in mode Audit, for proxies given on the command line.
+    pub fn add_anonymous(&mut self, proxies: Vec<Proxy>) {
+        let own = Self::anonymous(proxies);
+        self.policies.extend(own.policies);
+        let mut all = self.proxies.all().to_vec();
+        all.extend_from_slice(own.proxies.all());
+        self.proxies = ProxyIndex::new(all);
+    }
+
     /// A policy without a name for proxies given on the command line.
     pub fn anonymous(proxies: Vec<Proxy>) -> Self {
         let mut compiler = Compiler::default();
@@ -147,6 +156,16 @@ impl Policy {
         let mut overrides = self.overrides.iter();
         let matching = overrides.find(|(selector, _)| selects(selector, namespace));
         matching.map_or(self.mode, |(_, mode)| *mode)
+    }
+
+    /// The namespaces that its overrides name.
+    pub fn named_namespaces(&self) -> impl Iterator<Item = &str> {
+        let selectors = self.overrides.iter().map(|(selector, _)| selector);
+        selectors.flat_map(|selector| {
+            let labels = selector.match_labels.values();
+            let listed = selector.match_expressions.iter().flat_map(|e| &e.values);
+            labels.chain(listed).map(String::as_str)
+        })
     }
 
     /// The ceiling for a check, whatever the evidence.

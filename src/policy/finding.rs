@@ -87,7 +87,8 @@ impl Finding {
         self.fix.as_ref().is_some_and(Fix::is_safe)
     }
 
-    fn proxies_in_full(&self) -> String {
+    /// The proxies with place and evidence, the first two in full.
+    pub fn proxies_in_full(&self) -> String {
         let Some((first, others)) = self.proxies.split_first() else {
             return "the proxy".to_owned();
         };

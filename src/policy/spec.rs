@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// The `apiVersion` of a policy.
@@ -65,7 +66,7 @@ pub struct PolicySpec {
 }
 
 /// What is done about findings, least first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
     /// Nothing.
     Off,
@@ -76,6 +77,24 @@ pub enum Mode {
     Mutate,
     /// Deny.
     Enforce,
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    /// In YAML 1.1, which Kubernetes reads, a bare `Off` is the boolean false: it is taken for
+    /// what its author means.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match &value {
+            Value::Bool(false) => Ok(Self::Off),
+            Value::String(text) if text == "Off" => Ok(Self::Off),
+            Value::String(text) if text == "Audit" => Ok(Self::Audit),
+            Value::String(text) if text == "Mutate" => Ok(Self::Mutate),
+            Value::String(text) if text == "Enforce" => Ok(Self::Enforce),
+            other => Err(D::Error::custom(format!(
+                "expected one of Off, Audit, Mutate, Enforce, found {other}"
+            ))),
+        }
+    }
 }
 
 /// What Mutate does where no safe fix exists.

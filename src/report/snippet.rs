@@ -111,32 +111,34 @@ impl Excerpt {
     /// Takes any range: one that is out of bounds or within a character is moved.
     fn new(text: &str, range: &Range<usize>) -> Self {
         let start = text.floor_char_boundary(range.start);
-        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-        let line = text[line_start..line_end].trim_end_matches('\r');
-        let line_end = line_start + line.len();
-        let end = text
-            .ceil_char_boundary(range.end)
-            .clamp(start.min(line_end), line_end);
-        let start = start.min(line_end);
-        if line.len() <= LONG_LINE {
-            return Self {
-                text: shown(line),
-                span: start - line_start..end - line_start,
-                is_cut: false,
-            };
-        }
-        let from = text
-            .floor_char_boundary(start.saturating_sub(BEFORE))
-            .max(line_start);
-        let to = text.ceil_char_boundary(start + BEHIND).min(line_end);
+        // No line's end is looked for further away: a file may be one line.
+        let first = text.floor_char_boundary(start.saturating_sub(LONG_LINE));
+        let last = text.ceil_char_boundary(start.saturating_add(LONG_LINE));
+        let (before, behind) = (&text[first..start], &text[start..last]);
+        let line_start = before.rfind('\n').map(|at| first + at + 1);
+        let line_end = behind.find('\n').map(|at| start + at);
+        let line_start = line_start.or((first == 0).then_some(0));
+        let line_end = line_end.or((last == text.len()).then_some(last));
+        let is_cut = line_start.is_none() || line_end.is_none();
+        let (from, to) = match (line_start, line_end) {
+            (Some(line_start), Some(line_end)) => (line_start, line_end),
+            (line_start, line_end) => (
+                text.ceil_char_boundary(start.saturating_sub(BEFORE))
+                    .max(line_start.unwrap_or(0)),
+                text.floor_char_boundary(start + BEHIND)
+                    .min(line_end.unwrap_or(last)),
+            ),
+        };
         let dots = |cut: bool| if cut { "…" } else { "" };
-        let before = dots(from > line_start);
-        let begin = before.len() + start - from;
+        let before = dots(is_cut && line_start != Some(from));
+        let behind = dots(is_cut && line_end != Some(to));
+        let line = text[from..to].trim_end_matches('\r');
+        let to = from + line.len();
+        let place = |at: usize| before.len() + at.clamp(from, to) - from;
         Self {
-            text: format!("{before}{}{}", shown(&text[from..to]), dots(to < line_end)),
-            span: begin..begin + end.min(to) - start,
-            is_cut: true,
+            text: format!("{before}{}{behind}", shown(line)),
+            span: place(start)..place(text.ceil_char_boundary(range.end).max(start)),
+            is_cut,
         }
     }
 }

@@ -5,15 +5,14 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, StructureStyle, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, Tag};
 
-use super::document::Problem;
+use super::limits::MAX_DEPTH;
 use super::position::{Cursor, Span};
+use super::problem::Problem;
+use super::scalar::Scalar;
 use super::split::Chunk;
-
-/// How deep collections may nest: serde_json's own limit, so what is read can be written and
-/// read again; and shallow enough for recursion on any thread's stack.
-pub(super) const MAX_DEPTH: usize = 128;
+use super::syntax::explain;
 
 /// The nodes of one document, each named by its index.
 pub(super) struct Tree<'t> {
@@ -41,6 +40,19 @@ pub(super) enum Content<'t> {
     Open,
 }
 
+impl Content<'_> {
+    pub(super) fn scalar(&self) -> Option<Scalar<'_>> {
+        let Content::Scalar { text, plain, tag } = self else {
+            return None;
+        };
+        Some(Scalar {
+            text,
+            plain: *plain,
+            tag: tag.as_deref(),
+        })
+    }
+}
+
 /// Parses `chunk`. No tree stands for a document without content; a second one can only follow a
 /// lone carriage return, which [`super::split`] does not take for a line's end.
 pub(super) fn compose<'t>(
@@ -58,7 +70,11 @@ pub(super) fn compose<'t>(
     let mut composer = Composer::new(chunk, cursor, problems);
     for event in Parser::new_from_str_with_options(chunk.text, options) {
         match event {
-            Err(error) => return Err(composer.explain(&error)),
+            Err(error) => {
+                let fault = explain(&error, chunk.text);
+                let span = composer.span(fault.range.start, fault.range.end);
+                return Err(Problem::new(fault.message, span));
+            }
             Ok((Event::DocumentEnd, _)) => trees.extend(composer.finish()),
             Ok((event, span)) => {
                 let bytes = span.byte_range().unwrap_or_default();
@@ -170,6 +186,10 @@ impl<'a, 't> Composer<'a, 't> {
         };
         let last = frame.children.last();
         let last_end = last.map_or(0, |child| self.nodes[*child as usize].span.end);
+        if let Some(scalar) = self.colon_at_the_end(&frame) {
+            self.nodes[frame.node as usize] = scalar;
+            return;
+        }
         let node = &mut self.nodes[frame.node as usize];
         // The parser ends a block collection where the next thing begins, blank lines and
         // comments later.
@@ -180,22 +200,54 @@ impl<'a, 't> Composer<'a, 't> {
         node.content = content(frame.children);
     }
 
-    fn alias(&mut self, anchor: usize, start: usize, end: usize) -> Result<(), Problem> {
-        let target = self.anchors.get(&anchor).copied();
-        match target.map(|target| &self.nodes[target as usize].content) {
-            Some(Content::Open) => Err(Problem::new(
-                "this alias stands inside the value it repeats",
-                self.span(start, end),
-            )),
-            Some(_) => {
-                self.push(Content::Alias(target.unwrap_or_default()), start, end, 0);
-                Ok(())
-            }
-            None => {
-                self.unresolved_alias("", start, end);
-                Ok(())
-            }
+    /// Go takes the item of `[2001:db8::]` for a text, this parser for the field `2001:db8:`
+    /// without a value.
+    fn colon_at_the_end(&self, frame: &Frame) -> Option<Node<'t>> {
+        let [key, value] = frame.children.as_slice() else {
+            return None;
+        };
+        let [key, value] = [key, value].map(|child| &self.nodes[*child as usize]);
+        let Content::Scalar {
+            text,
+            plain: true,
+            tag: None,
+        } = &key.content
+        else {
+            return None;
+        };
+        let end = key.span.end as usize - self.chunk.start;
+        let behind = self.chunk.text.get(end..)?.as_bytes();
+        let in_braces = self.nodes[frame.node as usize].span.start != key.span.start;
+        if in_braces
+            || !frame.flow
+            || !value.span.is_empty()
+            || !matches!(behind, [b':', b',' | b']', ..])
+        {
+            return None;
         }
+        let content = Content::Scalar {
+            text: format!("{text}:").into(),
+            plain: true,
+            tag: None,
+        };
+        let span = Span {
+            end: key.span.end + 1,
+            ..key.span
+        };
+        Some(Node { span, content })
+    }
+
+    fn alias(&mut self, anchor: usize, start: usize, end: usize) -> Result<(), Problem> {
+        let Some(target) = self.anchors.get(&anchor).copied() else {
+            self.unresolved_alias("", start, end);
+            return Ok(());
+        };
+        if let Content::Open = self.nodes[target as usize].content {
+            let message = "this alias stands inside the value it repeats";
+            return Err(Problem::new(message, self.span(start, end)));
+        }
+        self.push(Content::Alias(target), start, end, 0);
+        Ok(())
     }
 
     /// Mostly a wildcard host without quotes: its text is taken for the value, so that the rest
@@ -222,51 +274,10 @@ impl<'a, 't> Composer<'a, 't> {
         Some(Tree { nodes, root })
     }
 
-    fn explain(&mut self, error: &ScanError) -> Problem {
-        use granit_parser::ErrorKind as Kind;
-        let at = error.marker().byte_offset().unwrap_or_default();
-        let (message, at) = match error.kind() {
-            Kind::RecursionLimitExceeded => (format!("nested deeper than {MAX_DEPTH} levels"), at),
-            Kind::TabNotAllowed
-            | Kind::TabInBlockIndentation
-            | Kind::TabInIndentation
-            | Kind::TabInPlainScalar
-            | Kind::TabAtBlockScalarStart => (
-                "a tab in the indentation; YAML is indented with spaces".to_owned(),
-                indenting_tab(self.chunk.text, at).unwrap_or(at),
-            ),
-            Kind::InvalidQuotedScalarIndent => {
-                (format!("{}, or a quote left open above", error.info()), at)
-            }
-            _ => (error.info(), at),
-        };
-        let rest = self.chunk.text.get(at..).unwrap_or_default();
-        let length = rest
-            .chars()
-            .next()
-            .filter(|char| !char.is_control())
-            .map_or(0, char::len_utf8);
-        Problem::new(message, self.span(at, at + length))
-    }
-
     fn span(&mut self, start: usize, end: usize) -> Span {
         self.cursor
             .span(self.chunk.start + start, self.chunk.start + end)
     }
-}
-
-/// The first tab before a line's text, at or behind the line of `at`: the parser stops before
-/// one that continues a value, and behind one that begins a line.
-fn indenting_tab(text: &str, at: usize) -> Option<usize> {
-    let mut offset = text.get(..at)?.rfind('\n').map_or(0, |at| at + 1);
-    for line in text.get(offset..)?.split_inclusive('\n') {
-        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
-        if let Some(tab) = line[..indent].find('\t') {
-            return Some(offset + tab);
-        }
-        offset += line.len();
-    }
-    None
 }
 
 /// What stands behind `!!`, or nothing for a tag of another family.

@@ -4,10 +4,13 @@ use serde_json::Value;
 
 use super::compose::compose;
 use super::input::SourceFile;
+use super::limits::AliasBudget;
 use super::list::flatten;
-use super::position::{Cursor, Location, Span};
-use super::resolve::{AliasBudget, Spot, resolve};
+use super::position::Cursor;
+use super::problem::Problem;
+use super::resolve::resolve;
 use super::split::{Chunk, split};
+use super::spot::Spot;
 
 /// What one source holds.
 #[derive(Debug, Default)]
@@ -26,24 +29,6 @@ pub struct Document {
     /// The value as `kubectl` would send it to the API server. Not always an object.
     pub value: Value,
     pub(super) spot: Spot,
-}
-
-/// Something wrong with a text. `kubectl` refuses the document it is in, too.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// What is wrong, in half a sentence.
-    pub message: String,
-    /// Where.
-    pub location: Location,
-}
-
-impl Problem {
-    pub(super) fn new(message: impl Into<String>, span: Span) -> Self {
-        Self {
-            message: message.into(),
-            location: span.location(),
-        }
-    }
 }
 
 /// A source that was not judged, which is to be told once.
@@ -210,128 +195,6 @@ mod tests {
                 assert_eq!(problems(&text).len(), 1, "{text}");
             }
         }
-    }
-
-    #[test]
-    fn problems_say_what_and_where() {
-        let deep = "[".repeat(10_000);
-        let lines = "a1: &a1 {x: 1}\n".to_owned()
-            + &(2..400)
-                .map(|n| format!("a{n}: &a{n} {{x: *a{}}}\n", n - 1))
-                .collect::<String>();
-        let merges = lines.replace("x: *", "<<: *");
-        let cases = [
-            (
-                "a:\n\tb: 1\n",
-                "2:1 a tab in the indentation; YAML is indented with spaces",
-            ),
-            (
-                "a:\n  b: 1\n\tc: 2\n",
-                "3:1 a tab in the indentation; YAML is indented with spaces",
-            ),
-            (
-                "a: 1\nb: 2\n\na: 3\n",
-                "4:1 `a` on line 4 is set on line 1 already",
-            ),
-            (
-                "h: *.example.com\n",
-                "1:4 no anchor `&.example.com` precedes `*.example.com`; a text needs quotes: \"*.example.com\"",
-            ),
-            (
-                "a: &x [*x]\n",
-                "1:8 this alias stands inside the value it repeats",
-            ),
-            ("a: .nan\n", "1:4 `NaN` has no form in JSON"),
-            ("a: !!int x\n", "1:10 `x` is tagged `!!int` but is none"),
-            (
-                "ä: {~: 1}\n",
-                "1:5 a key must be a string, and this one is null",
-            ),
-            (
-                "[a]: 1\n",
-                "1:1 a key must be a string, and this one is a collection",
-            ),
-            ("<<: 1\n", "1:5 `<<` takes a mapping or a list of mappings"),
-            (&deep, "1:129 nested deeper than 128 levels"),
-            (&lines, "127:17 nested deeper than 128 levels"),
-            (&merges, "127:18 nested deeper than 128 levels"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(
-                problems(text),
-                [expected],
-                "{}",
-                &text[..text.len().min(80)]
-            );
-        }
-    }
-
-    #[test]
-    fn a_problem_of_one_field_leaves_the_document() {
-        let cases = [
-            ("a: 1\na: 2\na: 3\n", json!({"a": 3})),
-            ("h: *.example.com\n", json!({"h": "*.example.com"})),
-            ("a: .inf\n", json!({"a": ".inf"})),
-            ("~: 1\nb: 2\n", json!({"b": 2})),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(values(text), [expected], "{text}");
-        }
-        assert_eq!(problems("a: 1\na: 2\na: 3\n").len(), 2);
-    }
-
-    /// Written by `sigs.k8s.io/yaml` v1.6.0 for the same texts.
-    #[test]
-    fn merge_keys_set_fields_where_they_stand() {
-        let base = "b: &b {x: 1, w: 2}\nc: &c {x: 3, z: 4}\n";
-        let cases = [
-            ("m: {<<: *b, x: 9}", json!({"x": 9, "w": 2})),
-            ("m: {x: 9, <<: *b}", json!({"x": 1, "w": 2})),
-            ("m: {<<: [*b, *c]}", json!({"x": 1, "w": 2, "z": 4})),
-            ("m: {<<: {<<: *b, w: 7}}", json!({"x": 1, "w": 7})),
-            ("m: {\"<<\": 1}", json!({"<<": 1})),
-        ];
-        for (text, expected) in cases {
-            let text = format!("{base}{text}\n");
-            assert_eq!(problems(&text), [""; 0], "{text}");
-            assert_eq!(values(&text)[0]["m"], expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn alias_bombs_are_refused_in_time() {
-        let laughs = |n: usize| {
-            let line = |n: usize| {
-                let alias = format!("*a{},", n.wrapping_sub(1));
-                let items = if n == 0 {
-                    "x,".repeat(9)
-                } else {
-                    alias.repeat(9)
-                };
-                format!("a{n}: &a{n} [{items}]\n")
-            };
-            (0..n).map(line).collect::<String>()
-        };
-        let long = format!(
-            "a: &a {}\nb: [{}]\n",
-            "x".repeat(1 << 20),
-            "*a,".repeat(1 << 10)
-        );
-        let keys = format!(
-            "a: &a {}\nb: [{}]\n",
-            "x".repeat(1 << 20),
-            "{*a : 1},".repeat(1 << 10)
-        );
-        let many = vec![laughs(5); 100].join("---\n");
-        for text in [&laughs(20), &long, &keys, &many] {
-            let told = problems(text);
-            assert!(
-                told.iter().any(|it| it.contains("repeat too much")),
-                "{told:?}"
-            );
-        }
-        // As far as Go goes, too.
-        assert_eq!(problems(&laughs(5)), [""; 0]);
     }
 
     #[test]

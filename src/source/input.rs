@@ -10,13 +10,9 @@ use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
 
-use super::document::Problem;
-use super::position::{Cursor, Location};
-
-/// No manifest is larger: etcd holds 1.5 MiB an object. It bounds memory.
-const MAX_BYTES: u64 = 64 << 20;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+use super::decode::{MAX_BYTES, decode};
+use super::position::Location;
+use super::problem::Problem;
 
 /// A named text.
 #[derive(Clone, Debug)]
@@ -85,7 +81,7 @@ impl SourceFile {
     fn from_reader(name: impl Into<String>, reader: &mut impl Read) -> Self {
         let mut bytes = Vec::new();
         // One more than allowed, so that too many are noticed; a device need not end.
-        match reader.take(MAX_BYTES + 1).read_to_end(&mut bytes) {
+        match reader.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes) {
             Ok(_) => Self::from_bytes(name, bytes),
             Err(error) => Self::unreadable(name, &error),
         }
@@ -94,7 +90,10 @@ impl SourceFile {
     fn unreadable(name: impl Into<String>, error: &dyn std::error::Error) -> Self {
         Self {
             name: name.into(),
-            text: Err(whole(format!("cannot be read: {error}"))),
+            text: Err(Problem {
+                message: format!("cannot be read: {error}"),
+                location: Location::start(),
+            }),
             in_chart: false,
         }
     }
@@ -155,46 +154,6 @@ fn is_chart_template(path: &Path) -> bool {
         .filter(|folder| folder.ends_with("templates"))
         .filter_map(Path::parent)
         .any(|chart| chart.join("Chart.yaml").is_file())
-}
-
-fn decode(mut bytes: Vec<u8>) -> Result<String, Problem> {
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(whole(format!("larger than {} MiB", MAX_BYTES >> 20)));
-    }
-    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
-        return Err(whole(
-            "encoded as UTF-16, by its byte-order mark; save it as UTF-8",
-        ));
-    }
-    let mark = match bytes.starts_with(BYTE_ORDER_MARK) {
-        true => bytes.drain(..BYTE_ORDER_MARK.len()).len(),
-        false => 0,
-    };
-    String::from_utf8(bytes).map_err(|error| {
-        let (good, bad) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        not_utf8(good, bad.first().copied().unwrap_or_default(), mark)
-    })
-}
-
-/// There is no text to point into, so the range is empty; line and column are still known.
-fn not_utf8(before: &[u8], byte: u8, mark: usize) -> Problem {
-    let before = String::from_utf8_lossy(before);
-    let mut location = Cursor::new(&before)
-        .span(before.len(), before.len())
-        .location();
-    location.byte_range = 0..0;
-    let Location { line, column, .. } = location;
-    let offset = mark + before.len();
-    let message =
-        format!("not UTF-8: byte 0x{byte:02X} at offset {offset} (line {line}, column {column})");
-    Problem { message, location }
-}
-
-fn whole(message: impl Into<String>) -> Problem {
-    Problem {
-        message: message.into(),
-        location: Location::start(),
-    }
 }
 
 #[cfg(test)]
@@ -276,44 +235,6 @@ mod tests {
                 format!("{path}: no such file or directory")
             );
         }
-    }
-
-    #[test]
-    fn what_is_no_text_is_a_problem() {
-        let cases: [(&[u8], &str, (usize, usize)); 5] = [
-            (
-                b"a: 1\n\xC3\xA4b: \xFFx",
-                "not UTF-8: byte 0xFF at offset 10 (line 2, column 5)",
-                (2, 5),
-            ),
-            (
-                b"\xEF\xBB\xBFa\xC3",
-                "not UTF-8: byte 0xC3 at offset 4 (line 1, column 2)",
-                (1, 2),
-            ),
-            (
-                b"\xFF\xFEa\0",
-                "encoded as UTF-16, by its byte-order mark; save it as UTF-8",
-                (1, 1),
-            ),
-            (
-                b"\xFE\xFF\0a",
-                "encoded as UTF-16, by its byte-order mark; save it as UTF-8",
-                (1, 1),
-            ),
-            (&vec![b' '; (64 << 20) + 1], "larger than 64 MiB", (1, 1)),
-        ];
-        for (bytes, message, place) in cases {
-            let reading = read(&SourceFile::from_bytes("a.yaml", bytes.to_vec()));
-            let [problem] = reading.problems.as_slice() else {
-                panic!("{message}: {:?}", reading.problems);
-            };
-            assert_eq!(problem.message, message);
-            assert_eq!((problem.location.line, problem.location.column), place);
-            assert!(reading.documents.is_empty());
-        }
-        let with_mark = SourceFile::from_bytes("a.yaml", b"\xEF\xBB\xBFa: 1".to_vec());
-        assert_eq!(with_mark.text.as_deref(), Ok("a: 1"));
     }
 
     #[test]

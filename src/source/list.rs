@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::resolve::{Inside, Spot};
+use super::spot::{Inside, Spot};
 
 /// Puts `value` into `found`, or when it is a list each of its items, lists in lists included.
 /// The spans go along, so paths count from the item's root.

@@ -4,7 +4,7 @@ use crate::mesh::{FieldPath, Segment};
 
 use super::document::Document;
 use super::position::{Location, Span};
-use super::resolve::{Field, Inside, Spot};
+use super::spot::{Field, Inside, Spot};
 
 impl Document {
     /// Where the value at `path` stands.

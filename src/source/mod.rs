@@ -25,15 +25,21 @@
 //! ```
 
 mod compose;
+mod decode;
 mod document;
 mod input;
+mod limits;
 mod list;
 mod locate;
 mod position;
+mod problem;
 mod resolve;
 mod scalar;
 mod split;
+mod spot;
+mod syntax;
 
-pub use document::{Document, Problem, Reading, Skipped, read};
+pub use document::{Document, Reading, Skipped, read};
 pub use input::{InputError, SourceFile, collect};
 pub use position::Location;
+pub use problem::Problem;

@@ -18,10 +18,11 @@ use crate::policy::proxy::Evidence;
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(6),
     title: "an address range wider than the policy allows",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG006.md"),
     run,
 };
 

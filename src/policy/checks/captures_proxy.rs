@@ -25,10 +25,11 @@ use crate::policy::spec::Mode;
 use super::protective_entry;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(13),
     title: "a port captures a proxy that the entry does not claim",
     ceiling: Mode::Audit,
+    page: include_str!("../../../docs/checks/TG013.md"),
     run,
 };
 

@@ -15,10 +15,11 @@ use crate::policy::finding::Finding;
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(9),
     title: "DYNAMIC_DNS cannot be TCP",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG009.md"),
     run,
 };
 

@@ -16,10 +16,11 @@ use crate::policy::repair::repair;
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(1),
     title: "a proxy's port is HTTP",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG001.md"),
     run,
 };
 

@@ -16,10 +16,11 @@ use crate::policy::spec::Mode;
 use super::http_port::parsed_port;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(4),
     title: "HTTP_PROXY is a Sidecar value",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG004.md"),
     run,
 };
 

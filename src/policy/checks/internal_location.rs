@@ -16,10 +16,11 @@ use crate::policy::fix::{Edit, Fix};
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(12),
     title: "MESH_INTERNAL for a proxy outside the mesh",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG012.md"),
     run,
 };
 

@@ -16,10 +16,11 @@ use crate::policy::spec::Mode;
 use super::http_port::parsed_port;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(2),
     title: "a proxy's port has no protocol",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG002.md"),
     run,
 };
 

@@ -14,10 +14,11 @@ use crate::policy::finding::Finding;
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(19),
     title: "a connection is led to another port than the one dialled",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG019.md"),
     run,
 };
 

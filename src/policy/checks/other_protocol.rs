@@ -14,10 +14,11 @@ use crate::policy::finding::Finding;
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(15),
     title: "UDP, Mongo, Redis or MySQL on a proxy's port",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG015.md"),
     run,
 };
 

@@ -17,10 +17,11 @@ use crate::policy::fix::{Edit, Fix};
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(7),
     title: "an address that istiod rejects",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG007.md"),
     run,
 };
 

@@ -17,10 +17,11 @@ use crate::policy::finding::Finding;
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(14),
     title: "two entries with one host, of which one loses",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG014.md"),
     run,
 };
 

@@ -20,10 +20,11 @@ use crate::policy::repair::leads_to_another_port;
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(18),
     title: "several addresses lead to the same endpoints",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG018.md"),
     run,
 };
 

@@ -18,10 +18,11 @@ use crate::policy::spec::Mode;
 use super::several_addresses::forward_as_dialled;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(8),
     title: "several hosts or a wildcard on a TCP port",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG008.md"),
     run,
 };
 

@@ -16,10 +16,11 @@ use crate::policy::finding::Finding;
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(10),
     title: "STATIC with neither endpoints nor selector",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG010.md"),
     run,
 };
 

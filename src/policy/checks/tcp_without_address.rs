@@ -22,10 +22,11 @@ use crate::policy::spec::Mode;
 use std::net::IpAddr;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(5),
     title: "TCP without a usable address",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG005.md"),
     run,
 };
 

@@ -16,10 +16,11 @@ use crate::policy::fix::{Edit, Fix};
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(11),
     title: "TLS on a proxy that takes a plaintext CONNECT",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG011.md"),
     run,
 };
 

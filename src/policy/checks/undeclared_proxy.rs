@@ -24,10 +24,11 @@ use crate::policy::spec::Mode;
 use super::protective_entry;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(crate) static CHECK: Check = Check {
     id: CheckId(17),
     title: "nothing declares the proxy, and the mesh closes what is undeclared",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG017.md"),
     run: |_: &Subject<'_>, _: &mut Vec<Finding>| {},
 };
 

@@ -16,10 +16,11 @@ use crate::policy::spec::Mode;
 use super::http_port::parsed_port;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(super) static CHECK: Check = Check {
     id: CheckId(3),
     title: "a protocol that Istio does not know",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG003.md"),
     run,
 };
 

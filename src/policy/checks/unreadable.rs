@@ -13,10 +13,11 @@ use crate::policy::finding::{Finding, Severity};
 use crate::policy::spec::Mode;
 
 /// See the module.
-pub static CHECK: Check = Check {
+pub(crate) static CHECK: Check = Check {
     id: CheckId(0),
     title: "a document that cannot be read, or a field of the wrong type",
     ceiling: Mode::Enforce,
+    page: include_str!("../../../docs/checks/TG000.md"),
     run,
 };
 

@@ -1,0 +1,106 @@
+//! The answer's bytes.
+
+use json_patch::Patch;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::request::API_VERSION;
+
+/// An allowed review may carry a patch, warnings and audit annotations; a denied one a message.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) denial: Option<String>,
+    pub(crate) patch: Option<Patch>,
+    pub(crate) warnings: Vec<String>,
+    /// Keys of at most 63 letters, digits, `-`, `_`, `.`: others are dropped by the API server.
+    pub(crate) audit: Vec<(&'static str, String)>,
+}
+
+/// The API server cuts a warning to 256 characters once all of them together pass 4,096
+/// (`apiserver/pkg/endpoints/filters/warning.go`); the budget is shared with other webhooks.
+const WARNING_CHARACTERS: usize = 256;
+const ALL_WARNINGS_CHARACTERS: usize = 4096;
+
+impl Answer {
+    /// The AdmissionReview that answers the request with this uid.
+    pub(crate) fn into_bytes(self, uid: &str) -> Vec<u8> {
+        let mut response = json!({"uid": uid, "allowed": self.denial.is_none()});
+        if let Some(message) = self.denial {
+            response["status"] = json!({
+                "status": "Failure", "code": 403, "reason": "Forbidden", "message": message
+            });
+        }
+        if let Some(patch) = self.patch {
+            response["patchType"] = json!("JSONPatch");
+            response["patch"] = encode(&patch);
+        }
+        let warnings = fit(self.warnings);
+        if !warnings.is_empty() {
+            response["warnings"] = json!(warnings);
+        }
+        if !self.audit.is_empty() {
+            let annotations = self
+                .audit
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), Value::from(value)));
+            response["auditAnnotations"] = Value::Object(annotations.collect());
+        }
+        let review =
+            json!({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response});
+        review.to_string().into_bytes()
+    }
+}
+
+fn encode(patch: &impl Serialize) -> Value {
+    use base64::Engine as _;
+    // A patch holds strings and lists only: it always serialises.
+    let bytes = serde_json::to_vec(patch).unwrap_or_default();
+    Value::from(base64::engine::general_purpose::STANDARD.encode(bytes))
+}
+
+/// Warnings as they arrive whole: a control character would silently drop one.
+fn fit(warnings: Vec<String>) -> Vec<String> {
+    let mut left = ALL_WARNINGS_CHARACTERS;
+    let mut fitted: Vec<String> = Vec::new();
+    for warning in warnings {
+        let clean = warning
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c });
+        let mut text: String = clean.take(WARNING_CHARACTERS).collect();
+        if text.chars().count() == WARNING_CHARACTERS
+            && warning.chars().count() > WARNING_CHARACTERS
+        {
+            text.pop();
+            text.push('…');
+        }
+        let length = text.chars().count();
+        if length > left {
+            break;
+        }
+        if !fitted.contains(&text) {
+            left -= length;
+            fitted.push(text);
+        }
+    }
+    fitted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn warnings_arrive_whole() {
+        let long = "x".repeat(300);
+        let many = vec!["y\nz".to_owned(), "y\nz".to_owned(), long];
+        let fitted = fit(many);
+        assert_eq!(fitted.len(), 2);
+        assert_eq!(fitted[0], "y z");
+        assert_eq!(fitted[1].chars().count(), 256);
+        let total: usize = fit((0..40).map(|n| format!("{n:0256}")).collect())
+            .iter()
+            .map(|warning| warning.chars().count())
+            .sum();
+        assert_eq!(total, 4096);
+    }
+}

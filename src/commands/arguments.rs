@@ -1,0 +1,118 @@
+//! The flags that several commands share.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::mesh::address::Address;
+use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
+use crate::policy::PolicySet;
+use crate::policy::proxy::{Evidence, Proxy, normal_host};
+use crate::state::{self, Snapshot};
+
+/// What is declared, and what the mesh is set to.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct PolicyArguments {
+    /// A policy file or directory; repeatable.
+    #[arg(long, value_name = "PATH")]
+    policy: Vec<PathBuf>,
+    /// A proxy, as [https://]HOST|IP|CIDR:PORT (https for one that expects TLS); repeatable.
+    #[arg(long, value_name = "PROXY", value_parser = parse_proxy)]
+    proxy: Vec<Proxy>,
+    /// The mesh's outbound traffic policy: ALLOW_ANY, REGISTRY_ONLY or ALLOW_ANY_DYNAMIC_DNS
+    /// [default: what the policy says, else ALLOW_ANY].
+    #[arg(long, value_name = "MODE")]
+    outbound: Option<OutboundPolicy>,
+    /// The version of Istio, 1.21 to 1.31 [default: what the policy says, else 1.31].
+    #[arg(long, value_name = "VERSION")]
+    istio_version: Option<IstioVersion>,
+}
+
+impl PolicyArguments {
+    /// The state that the flags describe, with an empty mesh.
+    ///
+    /// # Errors
+    /// Every fault of every policy file.
+    pub(super) fn snapshot(&self) -> anyhow::Result<Snapshot> {
+        let mut policies = match self.policy.as_slice() {
+            [] => PolicySet::default(),
+            paths => state::load(paths).context("the policy cannot be used")?,
+        };
+        if self.policy.is_empty() || !self.proxy.is_empty() {
+            policies.add_anonymous(self.proxy.clone());
+        }
+        Ok(Snapshot {
+            policies,
+            outbound: self.outbound,
+            version: self.istio_version,
+            ..Snapshot::default()
+        })
+    }
+}
+
+/// Reads `[https://]HOST|IP|CIDR:PORT`; IPv6 in brackets.
+fn parse_proxy(text: &str) -> anyhow::Result<Proxy> {
+    let (tls, rest) = match text.split_once("://") {
+        Some(("https", rest)) => (true, rest),
+        Some(("http", rest)) => (false, rest),
+        Some((scheme, _)) => bail!(
+            "{scheme}:// is no scheme of a CONNECT proxy; use https:// for one that expects TLS, else none"
+        ),
+        None => (false, text),
+    };
+    let Some((place, port)) = rest.trim_end_matches('/').rsplit_once(':') else {
+        bail!("a proxy needs its port: {text}:3128");
+    };
+    let port: u16 = match port.parse() {
+        Ok(port) if port > 0 => port,
+        _ => bail!("{port:?} is no port between 1 and 65535"),
+    };
+    let place = place.replace(['[', ']'], "");
+    let (hosts, addresses) = match Address::parse(&place) {
+        Address::Single(ip) => (Vec::new(), vec![ip.into()]),
+        Address::Range(net) => (Vec::new(), vec![net]),
+        Address::Invalid if place.is_empty() || place.contains(['/', ' ', ':', '@']) => {
+            bail!("{place:?} is no host name, IP address or range")
+        }
+        Address::Invalid => (vec![normal_host(&place)], Vec::new()),
+    };
+    Ok(Proxy {
+        name: place.into(),
+        policy: "".into(),
+        evidence: Evidence::Declared,
+        hosts,
+        addresses,
+        ports: vec![port],
+        tls,
+        tunnel: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_proxy;
+
+    #[test]
+    fn reads_proxies() {
+        for (text, expected) in [
+            ("10.20.0.5:3128", Some("10.20.0.5:3128 false")),
+            ("https://10.20.0.5:8443/", Some("10.20.0.5:8443 true")),
+            ("http://proxy.corp:3128", Some("proxy.corp:3128 false")),
+            ("10.20.0.0/24:3128", Some("10.20.0.0/24:3128 false")),
+            ("[2001:db8::7]:3128", Some("[2001:db8::7]:3128 false")),
+            ("[2001:db8::]/64:3128", Some("2001:db8::/64:3128 false")),
+            ("proxy.corp", None),
+            ("proxy.corp:0", None),
+            ("proxy.corp:70000", None),
+            ("socks5://proxy.corp:1080", None),
+            ("user:secret@proxy.corp:3128", None),
+            (":3128", None),
+        ] {
+            let read = parse_proxy(text).ok();
+            let shown =
+                read.map(|proxy| format!("{} {}", proxy.location(proxy.ports[0]), proxy.tls));
+            assert_eq!(shown.as_deref(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The files a command was given, read: entries, where they stand, and what could not be read.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::mesh::service_entry::{GROUP, is_service_entry};
+use crate::mesh::view::Unmodelled;
+use crate::mesh::{MeshView, ServiceEntry};
+use crate::report::ObjectName;
+use crate::source::{self, Document, Problem, Skipped, SourceFile};
+
+/// Everything that was read.
+pub(super) struct Workspace {
+    pub(super) files: Vec<SourceFile>,
+    pub(super) entries: Vec<Placed>,
+    /// With the index of their file.
+    pub(super) problems: Vec<(usize, Problem)>,
+    pub(super) skipped: Vec<Skipped>,
+    pub(super) mesh: MeshView,
+}
+
+/// An entry, with its document.
+pub(super) struct Placed {
+    pub(super) file: usize,
+    pub(super) document: Document,
+    pub(super) entry: ServiceEntry,
+}
+
+/// From how many files on progress is shown: fewer are read before a bar could be drawn.
+const MANY: usize = 200;
+
+impl Workspace {
+    /// Reads files, directories and stdin (`-`).
+    ///
+    /// # Errors
+    /// A path that does not exist. What cannot be read inside is a problem, not an error.
+    pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let files = source::collect(paths, io::stdin().lock())?;
+        let mut workspace = Self {
+            files: Vec::new(),
+            entries: Vec::new(),
+            problems: Vec::new(),
+            skipped: Vec::new(),
+            mesh: MeshView::new(),
+        };
+        let progress = match files.len() >= MANY && io::stderr().is_terminal() {
+            true => indicatif::ProgressBar::new(files.len() as u64),
+            false => indicatif::ProgressBar::hidden(),
+        };
+        for (index, file) in files.iter().enumerate() {
+            workspace.read_file(index, file);
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        workspace.files = files;
+        Ok(workspace)
+    }
+
+    fn read_file(&mut self, index: usize, file: &SourceFile) {
+        let reading = source::read(file);
+        self.problems
+            .extend(reading.problems.into_iter().map(|problem| (index, problem)));
+        self.skipped.extend(reading.skipped);
+        for document in reading.documents {
+            self.read_document(index, document);
+        }
+    }
+
+    fn read_document(&mut self, file: usize, document: Document) {
+        let text = |field: &str| {
+            document
+                .value
+                .get(field)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        if is_unmodelled(api_version, kind) {
+            let name = ObjectName::of(&document.value);
+            self.mesh.note_unmodelled(Unmodelled {
+                kind: kind.into(),
+                namespace: name.namespace.into(),
+                name: name.name.into(),
+            });
+        }
+        if !is_service_entry(api_version, kind) {
+            return;
+        }
+        // Lenient reading of a value that is already in memory cannot fail.
+        let Ok(entry) = serde_json::from_value::<ServiceEntry>(document.value.clone()) else {
+            return;
+        };
+        self.mesh.upsert(entry.clone());
+        self.entries.push(Placed {
+            file,
+            document,
+            entry,
+        });
+    }
+}
+
+/// The kinds that change what a sidecar does with a connection and that the simulation does not
+/// know yet: where one is in view, its answer is Unknown.
+fn is_unmodelled(api_version: &str, kind: &str) -> bool {
+    const OF_ISTIO: [&str; 5] = [
+        "DestinationRule",
+        "Sidecar",
+        "WorkloadEntry",
+        "VirtualService",
+        "EnvoyFilter",
+    ];
+    (api_version == "v1" && kind == "Service")
+        || (api_version.starts_with(GROUP) && OF_ISTIO.contains(&kind))
+}
+
+impl ObjectName {
+    /// The name of an object, as written or defaulted.
+    pub(super) fn of(value: &Value) -> Self {
+        let text = |pointer: &str| {
+            let text = value.pointer(pointer).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
+        };
+        let namespace = text("/metadata/namespace");
+        Self {
+            api_version: text("/apiVersion"),
+            kind: text("/kind"),
+            namespace: if namespace.is_empty() {
+                "default".to_owned()
+            } else {
+                namespace
+            },
+            name: text("/metadata/name"),
+        }
+    }
+}
