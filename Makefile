@@ -1,0 +1,53 @@
+# The one list of recipes. CI runs `make test` and nothing cleverer.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools that are slow to build live outside the checkout, so that a fresh clone finds them.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tunnelguard
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+# Runs a stage and prints how long it took.
+define stage
+	@start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
+endef
+
+.PHONY: help
+help: ## Show the recipes
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: test
+test: fmt-check lint docs deny unit ## Run everything that CI runs
+
+.PHONY: unit
+unit: ## Run the tests
+	$(call stage,tests,cargo test --locked)
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt
+
+.PHONY: fmt-check
+fmt-check: ## Check the format
+	$(call stage,rustfmt,cargo fmt --check)
+
+.PHONY: lint
+lint: ## Run clippy; warnings are errors
+	$(call stage,clippy,cargo clippy --locked --all-targets -- -D warnings)
+
+.PHONY: docs
+docs: ## Build the API documentation; warnings are errors
+	$(call stage,rustdoc,RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet)
+
+.PHONY: deny
+deny: $(CARGO_DENY) ## Check licences and banned crates
+	$(call stage,cargo-deny,$(CARGO_DENY) --offline --log-level error check bans licenses sources)
+
+$(CARGO_DENY):
+	$(call stage,cargo-deny: building once,cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny)
+
+.PHONY: bench
+bench: ## Measure the decision core; see docs/performance.md
+	cargo bench --locked

@@ -1,0 +1,185 @@
+//! The decision core, measured as ratios in one run.
+//!
+//! The yardstick is skipping over the same JSON once (`serde::de::IgnoredAny`): no reader of the
+//! entry can be faster. The core reads the entry, evaluates every check and judges. `make bench`
+//! prints criterion's figures and, at the end, the ratios that docs/performance.md quotes.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot set up has nothing to measure")]
+
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use criterion::{BenchmarkId, Criterion};
+use jiff::civil::date;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use tunnelguard::mesh::{Environment, MeshView, ServiceEntry};
+use tunnelguard::policy::proxy::{Evidence, Proxy, ProxyIndex};
+use tunnelguard::policy::verdict::judge;
+use tunnelguard::policy::{Context, PolicySet, evaluate};
+
+const PROXIES: [usize; 4] = [1, 100, 10_000, 100_000];
+const ENTRIES: [usize; 3] = [100, 10_000, 100_000];
+
+/// An entry as the API server sends it, of about 1.3 KB: most of it is `managedFields`.
+fn entry(host: &str, address: &str, port: u16, protocol: &str) -> String {
+    let spec = json!({
+        "hosts": [host],
+        "addresses": [address],
+        "ports": [{"number": port, "name": "proxy", "protocol": protocol}],
+        "location": "MESH_EXTERNAL",
+        "resolution": "NONE",
+    });
+    let applied = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "spec": spec});
+    let fields: Value = serde_json::from_str(
+        r#"{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/last-applied-configuration":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}},"f:spec":{".":{},"f:addresses":{},"f:hosts":{},"f:location":{},"f:ports":{".":{},"k:{\"name\":\"proxy\"}":{".":{},"f:name":{},"f:number":{},"f:protocol":{}}},"f:resolution":{}}}"#,
+    )
+    .unwrap();
+    let object = json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {
+            "name": "corporate-proxy",
+            "namespace": "payments",
+            "uid": "2a9c6e7e-6f5b-4a35-9c9f-0d1b1c6f3a51",
+            "creationTimestamp": "2026-11-21T06:00:00Z",
+            "labels": {"app.kubernetes.io/name": "corporate-proxy"},
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied.to_string()},
+            "managedFields": [{
+                "manager": "kubectl-client-side-apply", "operation": "Update",
+                "apiVersion": "networking.istio.io/v1", "time": "2026-11-21T06:00:00Z",
+                "fieldsType": "FieldsV1", "fieldsV1": fields,
+            }],
+        },
+        "spec": spec,
+    });
+    object.to_string()
+}
+
+/// `count` proxies; the first is the one that the entries claim, and ports are shared by a
+/// hundred each.
+fn policies(count: usize) -> PolicySet {
+    let proxies = (0..count).map(|n| {
+        let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 20, 0, 0]) + n as u32);
+        Proxy {
+            name: format!("proxy-{n}").into(),
+            policy: "".into(),
+            evidence: Evidence::Declared,
+            hosts: vec![format!("proxy-{n}.corp").into()],
+            addresses: vec![std::net::IpAddr::from(address).into()],
+            ports: vec![3128 + (n / 100) as u16],
+            tls: false,
+            tunnel: false,
+        }
+    });
+    let mut set = PolicySet::built_in();
+    set.proxies = ProxyIndex::new(proxies.collect());
+    set
+}
+
+/// Reads, evaluates, judges: what one review costs beside reading its envelope.
+fn decide(text: &str, policies: &PolicySet, mesh: &MeshView, sees_mesh: bool) -> usize {
+    let entry: ServiceEntry = serde_json::from_str(text).unwrap();
+    let context = Context {
+        policies,
+        mesh,
+        sees_mesh,
+        environment: Environment {
+            names: Some(policies.proxies.names()),
+            ..Environment::default()
+        },
+    };
+    let findings = evaluate(&entry, context);
+    let verdict = judge(findings, &entry, None, &context, date(2026, 11, 21));
+    verdict.denied.len() + verdict.warned.len()
+}
+
+/// `count` entries on the same port: HTTP, TCP and ranges of other hosts, in many namespaces.
+fn mesh(count: usize) -> MeshView {
+    let mut view = MeshView::new();
+    for n in 0..count {
+        let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 128, 0, 0]) + n as u32);
+        let (protocol, address) = match n % 3 {
+            0 => ("HTTP", address.to_string()),
+            1 => ("TCP", address.to_string()),
+            _ => ("TCP", format!("{address}/32")),
+        };
+        let object = json!({
+            "metadata": {"name": format!("entry-{n}"), "namespace": format!("team-{}", n % 500)},
+            "spec": {
+                "hosts": [format!("host-{n}.test")], "addresses": [address],
+                "ports": [{"number": 3128, "name": "p", "protocol": protocol}],
+            },
+        });
+        view.upsert(serde_json::from_value(object).unwrap());
+    }
+    view
+}
+
+fn bench(criterion: &mut Criterion) {
+    let ordinary = entry("api.partner.example", "203.0.113.7", 8443, "HTTPS");
+    let correct = entry("proxy-0.corp", "10.20.0.0", 3128, "TCP");
+    let broken = entry("proxy-0.corp", "10.20.0.0", 3128, "HTTP");
+    let nothing = MeshView::new();
+
+    let mut group = criterion.benchmark_group("decision");
+    group.bench_function("skip", |b| {
+        b.iter(|| serde_json::from_str::<IgnoredAny>(black_box(&correct)).unwrap());
+    });
+    for count in PROXIES {
+        let policies = policies(count);
+        for (name, text) in [("ordinary", &ordinary), ("correct", &correct), ("broken", &broken)] {
+            group.bench_function(BenchmarkId::new(name, count), |b| {
+                b.iter(|| decide(black_box(text), &policies, &nothing, false));
+            });
+        }
+    }
+    let policies = policies(100);
+    for count in ENTRIES {
+        let mesh = mesh(count);
+        for (name, text) in [("view-correct", &correct), ("view-broken", &broken)] {
+            group.bench_function(BenchmarkId::new(name, count), |b| {
+                b.iter(|| decide(black_box(text), &policies, &mesh, true));
+            });
+        }
+    }
+    group.finish();
+    println!("\nThe entry has {} bytes.", correct.len());
+}
+
+/// The median of one benchmark of this run, in nanoseconds.
+fn median(name: &str) -> Option<f64> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let path = target.join("criterion/decision").join(name).join("new/estimates.json");
+    let estimates: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    estimates["median"]["point_estimate"].as_f64()
+}
+
+fn ratios() {
+    let rows = [
+        ("ordinary entry, 100 proxies ÷ skip", "ordinary/100", "skip"),
+        ("correct entry, 100 proxies ÷ skip", "correct/100", "skip"),
+        ("broken entry, 100 proxies ÷ skip", "broken/100", "skip"),
+        ("ordinary entry, 100,000 ÷ 100 proxies", "ordinary/100000", "ordinary/100"),
+        ("correct entry, 100,000 ÷ 100 proxies", "correct/100000", "correct/100"),
+        ("broken entry, 100,000 ÷ 100 proxies", "broken/100000", "broken/100"),
+        ("correct entry, 100,000 ÷ 100 entries in view", "view-correct/100000", "view-correct/100"),
+        ("broken entry, 100,000 ÷ 100 entries in view", "view-broken/100000", "view-broken/100"),
+    ];
+    println!("\n{:<48} {:>8}", "ratio of medians in this run", "");
+    for (label, a, b) in rows {
+        match (median(a), median(b)) {
+            (Some(a), Some(b)) => println!("{label:<48} {:>8.2}   ({a:.0} ns ÷ {b:.0} ns)", a / b),
+            _ => println!("{label:<48} {:>8}", "not run"),
+        }
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    bench(&mut criterion);
+    criterion.final_summary();
+    if std::env::args().any(|argument| argument == "--bench") {
+        ratios();
+    }
+}

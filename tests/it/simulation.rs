@@ -1,0 +1,223 @@
+//! Proves that `simulate` says what real istiod and Envoy were measured to do, row by row.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tunnelguard::mesh::protocol::Protocol;
+use tunnelguard::mesh::service_entry::Location;
+use tunnelguard::mesh::simulation::{Names, OutboundPolicy};
+use tunnelguard::mesh::validation::validate;
+use tunnelguard::mesh::{
+    Dial, Environment, MeshView, Outcome, Overlay, Prediction, ServiceEntry, Speech, simulate,
+};
+
+#[derive(Deserialize)]
+struct Basic {
+    shape: String,
+    spec: Value,
+    #[serde(default)]
+    beside: Vec<Value>,
+    istio: Option<String>,
+    aa: String,
+    ro: String,
+    tcp: [String; 2],
+    valid: [bool; 2],
+}
+
+#[derive(Deserialize)]
+struct Surprise {
+    shape: String,
+    entries: Vec<Value>,
+    dials: BTreeMap<String, String>,
+}
+
+/// What each host resolves to, as in the lab: everything leads to the proxy.
+fn names() -> Names {
+    let hosts = ["my-company-proxy.com", "second.test", "api.test", "a.test", "b.test"];
+    hosts.into_iter().map(|host| (host.into(), vec!["10.20.0.5".parse().unwrap()])).collect()
+}
+
+/// A whole entry from a row's short form: port 3128 named `p`, host my-company-proxy.com.
+fn entry(short: &Value, position: usize) -> ServiceEntry {
+    let mut spec = short.as_object().unwrap().clone();
+    let mut port = json!({"number": 3128, "name": "p"});
+    for field in ["number", "name", "protocol", "targetPort"] {
+        if let Some(value) = spec.remove(field) {
+            port[field] = value;
+        }
+    }
+    let namespace = spec.remove("namespace").unwrap_or(json!("default"));
+    spec.entry("hosts").or_insert(json!(["my-company-proxy.com"]));
+    spec.insert("ports".to_owned(), json!([port]));
+    let text = Value::Object(spec).to_string().replace("\"IP\"", "\"10.20.0.5\"");
+    let spec: Value = serde_json::from_str(&text).unwrap();
+    let metadata = json!({"name": format!("entry-{position}"), "namespace": namespace});
+    let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": spec});
+    serde_json::from_value(object).unwrap()
+}
+
+fn view(entries: &[ServiceEntry]) -> MeshView {
+    let mut view = MeshView::new();
+    for entry in entries {
+        view.upsert(entry.clone());
+    }
+    view
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Tunnel => "t",
+        Outcome::NotFound => "404",
+        Outcome::Hijacked => "hij",
+        Outcome::NoEndpoints => "uh",
+        Outcome::BlackHole => "bh",
+        Outcome::Wrapped => "tls",
+        Outcome::Unknown => "unknown",
+    }
+}
+
+fn connect(address: &str) -> Dial {
+    Dial {
+        namespace: "default".into(),
+        address: address.parse().unwrap(),
+        port: 3128,
+        speech: Speech::Connect,
+    }
+}
+
+/// Own proxy / another on the port.
+fn both(mesh: &dyn tunnelguard::mesh::Mesh, environment: &Environment<'_>) -> String {
+    let outcome = |address| word(simulate(mesh, &connect(address), environment).outcome);
+    format!("{}/{}", outcome("10.20.0.5"), outcome("10.20.0.6"))
+}
+
+#[test]
+fn basic_table() {
+    let rows: Vec<Basic> =
+        serde_saphyr::from_str(include_str!("../fixtures/simulation/basic.yaml")).unwrap();
+    assert!(rows.len() >= 40, "the table has lost rows: {}", rows.len());
+    let names = names();
+    for row in &rows {
+        let versions = row.istio.as_deref().map_or(vec!["1.21", "1.25", "1.31"], |v| vec![v]);
+        for version in versions {
+            basic_row(row, version, &names);
+        }
+    }
+}
+
+fn basic_row(row: &Basic, version: &str, names: &Names) {
+    let shorts = std::iter::once(&row.spec).chain(&row.beside).enumerate();
+    let entries: Vec<ServiceEntry> = shorts.map(|(n, short)| entry(short, n)).collect();
+    let mesh = view(&entries);
+    let mut twin = entries[0].clone();
+    twin.ports[0].protocol = Protocol::Tcp;
+    twin.location = Location::External;
+    let repaired = Overlay::with(&mesh, &twin);
+    let environment = |outbound| Environment {
+        outbound,
+        version: version.parse().unwrap(),
+        names: Some(names),
+    };
+    let (aa, ro) = (OutboundPolicy::AllowAny, OutboundPolicy::RegistryOnly);
+    let shape = &row.shape;
+    assert_eq!(both(&mesh, &environment(aa)), row.aa, "{shape}, ALLOW_ANY, Istio {version}");
+    assert_eq!(both(&mesh, &environment(ro)), row.ro, "{shape}, REGISTRY_ONLY, Istio {version}");
+    assert_eq!(both(&repaired, &environment(aa)), row.tcp[0], "{shape} as TCP, ALLOW_ANY, Istio {version}");
+    assert_eq!(both(&repaired, &environment(ro)), row.tcp[1], "{shape} as TCP, REGISTRY_ONLY, Istio {version}");
+    let valid = [validate(&entries[0]).is_empty(), validate(&twin).is_empty()];
+    assert_eq!(valid, row.valid, "{shape}: istiod's validation before and after");
+}
+
+#[test]
+fn surprises() {
+    let rows: Vec<Surprise> =
+        serde_saphyr::from_str(include_str!("../fixtures/simulation/surprises.yaml")).unwrap();
+    let names = names();
+    for row in &rows {
+        let entries: Vec<ServiceEntry> =
+            row.entries.iter().enumerate().map(|(n, short)| entry(short, n + 1)).collect();
+        let mesh = view(&entries);
+        for (dialled, expected) in &row.dials {
+            let (dial, environment) = parse(dialled, &names);
+            let prediction = simulate(&mesh, &dial, &environment);
+            let met = met(&prediction, expected.contains(" by "));
+            let why = prediction.why(&dial, &environment);
+            assert_eq!(met, *expected, "{}: {dialled}: {why}", row.shape);
+        }
+    }
+}
+
+fn met(prediction: &Prediction<'_>, blamed: bool) -> String {
+    let outcome = word(prediction.outcome);
+    match (&prediction.by, blamed) {
+        (Some(by), true) => format!("{outcome} by {}", by.entry.name.trim_start_matches("entry-")),
+        _ => outcome.to_owned(),
+    }
+}
+
+/// `ADDRESS [RO|DD] [1.x] [from=NS] [tls[=SNI]] [http10]`.
+fn parse<'n>(text: &str, names: &'n Names) -> (Dial, Environment<'n>) {
+    let mut words = text.split(' ');
+    let mut dial = connect(words.next().unwrap());
+    let mut environment = Environment {
+        names: Some(names),
+        ..Environment::default()
+    };
+    for word in words {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("RO", _) => environment.outbound = OutboundPolicy::RegistryOnly,
+            ("DD", _) => environment.outbound = OutboundPolicy::AllowAnyDynamicDns,
+            ("from", namespace) => dial.namespace = namespace.into(),
+            ("tls", "") => dial.speech = Speech::Tls(None),
+            ("tls", name) => dial.speech = Speech::Tls(Some(name.into())),
+            ("http10", _) => dial.speech = Speech::ConnectHttp10,
+            (version, _) => environment.version = version.parse().unwrap(),
+        }
+    }
+    (dial, environment)
+}
+
+#[test]
+fn equal_timestamps_fall_back_to_host_and_namespace() {
+    let mut entries = vec![
+        entry(&json!({"hosts": ["b.test"], "addresses": ["IP"], "protocol": "TCP"}), 1),
+        entry(&json!({"hosts": ["a.test"], "addresses": ["IP"], "protocol": "TCP"}), 2),
+    ];
+    for entry in &mut entries {
+        entry.created = Some(1_700_000_000);
+    }
+    let names = names();
+    let environment = Environment {
+        names: Some(&names),
+        ..Environment::default()
+    };
+    let mesh = view(&entries);
+    let by = simulate(&mesh, &connect("10.20.0.5"), &environment).by.unwrap();
+    assert_eq!(by.host, "a.test");
+    entries[0].created = Some(1_600_000_000);
+    let mesh = view(&entries);
+    let by = simulate(&mesh, &connect("10.20.0.5"), &environment).by.unwrap();
+    assert_eq!(by.host, "b.test", "older first");
+}
+
+#[test]
+fn the_view_is_updated_one_object_at_a_time() {
+    let names = names();
+    let environment = Environment {
+        names: Some(&names),
+        ..Environment::default()
+    };
+    let mut mesh = MeshView::new();
+    let outcome = |mesh: &MeshView| simulate(mesh, &connect("10.20.0.5"), &environment).outcome;
+    mesh.upsert(entry(&json!({"protocol": "HTTP"}), 1));
+    assert_eq!(outcome(&mesh), Outcome::NotFound);
+    mesh.upsert(entry(&json!({"protocol": "TCP"}), 1));
+    assert_eq!(outcome(&mesh), Outcome::Tunnel);
+    mesh.upsert(entry(&json!({"hosts": ["api.test"], "protocol": "HTTP"}), 2));
+    assert_eq!(outcome(&mesh), Outcome::NotFound);
+    let gone = tunnelguard::mesh::view::ObjectKey::of(&entry(&json!({}), 2)).unwrap();
+    mesh.remove(&gone);
+    assert_eq!(outcome(&mesh), Outcome::Tunnel);
+    assert_eq!(mesh.len(), 1);
+}
