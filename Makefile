@@ -43,7 +43,7 @@ docs: ## Build the API documentation; warnings are errors
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Check licences and banned crates
-	$(call stage,cargo-deny,$(CARGO_DENY) --offline --log-level error check bans licenses sources)
+	$(call stage,cargo-deny,$(CARGO_DENY) --log-level error check bans licenses sources)
 
 $(CARGO_DENY):
 	$(call stage,cargo-deny: building once,cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny)

@@ -10,6 +10,7 @@
 pub mod check;
 pub mod checks;
 pub mod compile;
+mod dials;
 pub mod evaluator;
 pub mod finding;
 pub mod fix;

@@ -12,17 +12,17 @@
 //! chain's cluster forwards to) and [`words`] (the same told to a person).
 
 mod cluster;
+mod environment;
 mod listener;
 mod service;
 mod words;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use super::service_entry::ServiceEntry;
 use super::view::{Mesh, Query, Unmodelled};
+pub use environment::{Environment, IstioVersion, Names, OutboundPolicy};
 use listener::Listener;
 use service::Service;
 
@@ -49,36 +49,6 @@ pub struct Dial {
     /// What it says first.
     pub speech: Speech,
 }
-
-/// `meshConfig.outboundTrafficPolicy.mode`: what happens to a destination nobody declares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OutboundPolicy {
-    /// Forwarded as it is.
-    #[default]
-    AllowAny,
-    /// Closed.
-    RegistryOnly,
-    /// Forwarded; but HTTP is parsed (Istio 1.31 and newer).
-    AllowAnyDynamicDns,
-}
-
-/// A minor version of Istio, 1.21 to 1.31. Behaviour was measured at both ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IstioVersion(u8);
-
-/// What the mesh is set to, and what is known of names.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Environment<'a> {
-    /// The outbound policy.
-    pub outbound: OutboundPolicy,
-    /// The version of Istio.
-    pub version: IstioVersion,
-    /// Where host names lead, as far as it is known; lower case.
-    pub names: Option<&'a Names>,
-}
-
-/// Host name → addresses.
-pub type Names = HashMap<Box<str>, Vec<IpAddr>>;
 
 /// What becomes of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -309,73 +279,5 @@ fn unknown(trail: Trail<'_>) -> Prediction<'_> {
         outcome: Outcome::Unknown,
         by: None,
         trail,
-    }
-}
-
-impl OutboundPolicy {
-    /// Every mode, as Istio spells it.
-    pub const ALL: [(&'static str, OutboundPolicy); 3] = [
-        ("ALLOW_ANY", OutboundPolicy::AllowAny),
-        ("REGISTRY_ONLY", OutboundPolicy::RegistryOnly),
-        ("ALLOW_ANY_DYNAMIC_DNS", OutboundPolicy::AllowAnyDynamicDns),
-    ];
-}
-
-impl fmt::Display for OutboundPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = Self::ALL.iter().find(|(_, policy)| policy == self);
-        f.write_str(known.map_or("", |(name, _)| name))
-    }
-}
-
-impl FromStr for OutboundPolicy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.iter().find(|(name, _)| *name == text);
-        known.map(|(_, policy)| *policy).ok_or_else(|| {
-            let names = Self::ALL.map(|(name, _)| name).join(", ");
-            format!("{text:?} is not an outbound traffic policy; use one of {names}")
-        })
-    }
-}
-
-impl IstioVersion {
-    /// 1.21, of 2024-02.
-    pub const OLDEST: Self = Self(21);
-    /// 1.31, of 2026-08.
-    pub const NEWEST: Self = Self(31);
-}
-
-impl Default for IstioVersion {
-    fn default() -> Self {
-        Self::NEWEST
-    }
-}
-
-impl fmt::Display for IstioVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "1.{}", self.0)
-    }
-}
-
-impl FromStr for IstioVersion {
-    type Err = String;
-
-    /// Reads `1.21` to `1.31`; a patch level (`1.24.2`) is allowed and ignored.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut parts = text.trim_start_matches('v').split('.');
-        let major = parts.next();
-        let minor = parts.next().and_then(|minor| minor.parse::<u8>().ok());
-        let known = Self::OLDEST.0..=Self::NEWEST.0;
-        match (major, minor) {
-            (Some("1"), Some(minor)) if known.contains(&minor) => Ok(Self(minor)),
-            _ => Err(format!(
-                "{text:?} is not a version of Istio between {} and {}; write it as \"{}\"",
-                Self::OLDEST,
-                Self::NEWEST,
-                Self::NEWEST
-            )),
-        }
     }
 }

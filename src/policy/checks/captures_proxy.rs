@@ -17,7 +17,8 @@ use std::sync::Arc;
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::Port;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Subject, dial};
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::dials::{addresses_of, dial};
 use crate::policy::finding::{Concerned, Finding, Severity};
 use crate::policy::proxy::Proxy;
 use crate::policy::spec::Mode;
@@ -66,7 +67,7 @@ fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome>
     if port.protocol == Protocol::Udp {
         return None;
     }
-    let addresses = super::super::check::addresses_of(proxy, subject.entry);
+    let addresses = addresses_of(proxy, subject.entry);
     for namespace in subject.namespaces() {
         for address in addresses.iter().filter(|address| proxy.is_at(**address)) {
             let reach = subject.reach(&dial(namespace, *address, port.number, proxy));

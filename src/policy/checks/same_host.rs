@@ -11,9 +11,11 @@
 //! **Fix.** None: one entry with both ports, or another host.
 
 use crate::mesh::simulation::simulate;
-use crate::mesh::{FieldPath, MeshView, Outcome};
-use crate::policy::check::{Check, CheckId, Claim, Subject, Words, dial};
-use crate::policy::finding::Finding;
+use crate::mesh::view::Alone;
+use crate::mesh::{FieldPath, Outcome};
+use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
+use crate::policy::dials::dial;
+use crate::policy::finding::{Finding, Severity};
 use crate::policy::spec::Mode;
 
 /// See the module.
@@ -50,7 +52,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             };
             let path = FieldPath::spec().key("hosts").index(index);
             let mut finding = subject.finding(&CHECK, claim, path, words);
-            finding.severity = super::super::finding::Severity::Error;
+            finding.severity = Severity::Error;
             findings.push(finding);
         }
     }
@@ -62,8 +64,7 @@ fn loses(subject: &Subject<'_>, claim: &Claim<'_>) -> bool {
         return false;
     }
     let environment = &subject.context.environment;
-    let mut alone = MeshView::new();
-    alone.upsert(subject.entry.clone());
+    let alone = Alone(subject.entry);
     let addresses: Vec<_> = claim.reaches.iter().map(|reach| reach.address).collect();
     subject.namespaces().into_iter().any(|namespace| {
         addresses.iter().any(|address| {

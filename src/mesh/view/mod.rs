@@ -1,0 +1,274 @@
+//! What is known of a mesh, indexed so that one dial reads only what can decide it.
+//!
+//! [`Mesh`] is all that the simulation sees. [`MeshView`] is the index behind it, updated one
+//! object at a time; [`Overlay`] shows it with one object put in place of its stored form, which
+//! is how an object under review, or its repaired twin, is judged.
+
+mod alone;
+mod lanes;
+mod order;
+mod overlay;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::service_entry::ServiceEntry;
+pub use alone::Alone;
+use lanes::{Lanes, Place, Scope, slots};
+pub(crate) use order::{age_order, kept_namespace, line_order};
+pub use overlay::Overlay;
+
+/// A ServiceEntry and where it stands in line.
+#[derive(Clone, Copy, Debug)]
+pub struct Ranked<'a> {
+    /// The entry.
+    pub entry: &'a ServiceEntry,
+    /// The order in which it came into the view; decides where there is no creation time.
+    pub sequence: u64,
+}
+
+/// A kind of object that changes what a sidecar does, and that the simulation does not model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmodelled {
+    /// Its kind.
+    pub kind: Box<str>,
+    /// Its namespace.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+/// What the simulation reads.
+pub trait Mesh {
+    /// The entries that can decide what a client in `namespace` meets when it dials `address` on
+    /// `port`, with `server_name` if it speaks TLS. May hold more than necessary, in any order.
+    fn deciders(&self, query: &Query<'_>) -> Vec<Ranked<'_>>;
+
+    /// Every entry that lists `host`, visible or not.
+    fn with_host(&self, host: &str) -> Vec<Ranked<'_>>;
+
+    /// An object of a kind that is not modelled, if the view holds one.
+    fn unmodelled(&self) -> Option<&Unmodelled>;
+
+    /// One address of each range that an entry in view declares on `port`, at most `limit`.
+    fn ranges(&self, port: u16, limit: usize) -> Vec<IpAddr>;
+}
+
+/// What a dial asks of a [`Mesh`].
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// The client's namespace.
+    pub namespace: &'a str,
+    /// The address dialled.
+    pub address: IpAddr,
+    /// The port dialled.
+    pub port: u16,
+    /// The SNI, for a client that speaks TLS.
+    pub server_name: Option<&'a str>,
+    /// Whether one entry of a host hides those of the same host in other namespaces.
+    pub one_namespace_a_host: bool,
+}
+
+/// The identity of an object in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Its namespace.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+impl ObjectKey {
+    /// The key of an entry; `None` where it has no name, so that it is nobody's twin.
+    pub fn of(entry: &ServiceEntry) -> Option<Self> {
+        (!entry.name.is_empty()).then(|| Self {
+            namespace: entry.namespace.clone(),
+            name: entry.name.clone(),
+        })
+    }
+}
+
+/// A mesh, indexed.
+#[derive(Clone, Debug, Default)]
+pub struct MeshView {
+    entries: BTreeMap<u64, ServiceEntry>,
+    by_key: HashMap<ObjectKey, u64>,
+    by_host: HashMap<Box<str>, BTreeSet<u64>>,
+    lanes: HashMap<u16, HashMap<Scope, Lanes>>,
+    unmodelled: Vec<Unmodelled>,
+    next: u64,
+}
+
+impl MeshView {
+    /// An empty view.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an entry, or puts it in the place of the one with the same namespace and name.
+    pub fn upsert(&mut self, entry: ServiceEntry) {
+        let key = ObjectKey::of(&entry);
+        let known = key.as_ref().and_then(|key| self.by_key.get(key)).copied();
+        let sequence = known.unwrap_or(self.next);
+        match known {
+            Some(sequence) => self.unlink(sequence),
+            None => self.next += 1,
+        }
+        if let Some(key) = key {
+            self.by_key.insert(key, sequence);
+        }
+        self.link(sequence, &entry);
+        self.entries.insert(sequence, entry);
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &ObjectKey) {
+        if let Some(sequence) = self.by_key.remove(key) {
+            self.unlink(sequence);
+        }
+    }
+
+    /// Notes an object of a kind that is not modelled.
+    pub fn note_unmodelled(&mut self, object: Unmodelled) {
+        self.unmodelled.push(object);
+    }
+
+    /// Every entry, in order of arrival.
+    pub fn entries(&self) -> impl Iterator<Item = &ServiceEntry> {
+        self.entries.values()
+    }
+
+    /// How many entries are in view.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no entry is in view.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn link(&mut self, sequence: u64, entry: &ServiceEntry) {
+        for host in &entry.hosts {
+            let places = self.by_host.entry(host.clone()).or_default();
+            places.insert(sequence);
+        }
+        let place = Place::of(entry, sequence);
+        for (scope, port) in slots(entry) {
+            let scopes = self.lanes.entry(port.number).or_default();
+            scopes.entry(scope).or_default().each(entry, port, |lane| {
+                lane.insert(place);
+            });
+        }
+    }
+
+    fn unlink(&mut self, sequence: u64) {
+        let Some(entry) = self.entries.remove(&sequence) else {
+            return;
+        };
+        for host in &entry.hosts {
+            if let Some(places) = self.by_host.get_mut(host) {
+                places.remove(&sequence);
+                if places.is_empty() {
+                    self.by_host.remove(host);
+                }
+            }
+        }
+        let place = Place::of(&entry, sequence);
+        for (scope, port) in slots(&entry) {
+            let scopes = self.lanes.get_mut(&port.number);
+            if let Some(lanes) = scopes.and_then(|scopes| scopes.get_mut(&scope)) {
+                lanes.each(&entry, port, |lane| {
+                    lane.remove(&place);
+                });
+            }
+        }
+    }
+
+    fn ranked(&self, sequence: u64) -> Option<Ranked<'_>> {
+        let entry = self.entries.get(&sequence)?;
+        Some(Ranked { entry, sequence })
+    }
+
+    /// As [`Mesh::deciders`], as if `except` were not there.
+    fn deciders_except(&self, query: &Query<'_>, except: Option<u64>) -> Vec<Ranked<'_>> {
+        let mut found = BTreeSet::new();
+        for scope in [Scope::Everyone, Scope::Namespace(query.namespace.into())] {
+            let scopes = self.lanes.get(&query.port);
+            let Some(lanes) = scopes.and_then(|scopes| scopes.get(&scope)) else {
+                continue;
+            };
+            for place in lanes.named(query).into_iter().flatten() {
+                if Some(place.sequence) != except {
+                    found.insert(place.sequence);
+                }
+            }
+            for lane in lanes.shared(query) {
+                let mut eligible = lane
+                    .iter()
+                    .filter(|place| Some(place.sequence) != except)
+                    .filter(|place| self.is_in_scope(place.sequence, query));
+                let Some(first) = eligible.next() else {
+                    continue;
+                };
+                found.insert(first.sequence);
+                let others =
+                    eligible.take_while(|other| !lanes.rare.is_empty() || first.ties(other));
+                found.extend(others.map(|place| place.sequence));
+            }
+        }
+        found
+            .into_iter()
+            .filter_map(|sequence| self.ranked(sequence))
+            .collect()
+    }
+
+    /// Whether the client sees a service of the entry where one namespace a host is kept.
+    fn is_in_scope(&self, sequence: u64, query: &Query<'_>) -> bool {
+        if !query.one_namespace_a_host {
+            return true;
+        }
+        let Some(entry) = self.entries.get(&sequence) else {
+            return false;
+        };
+        entry.hosts.iter().any(|host| {
+            let rivals = self.with_host(host);
+            kept_namespace(&rivals, query.namespace) == Some(&*entry.namespace)
+        })
+    }
+}
+
+impl Mesh for MeshView {
+    fn deciders(&self, query: &Query<'_>) -> Vec<Ranked<'_>> {
+        self.deciders_except(query, None)
+    }
+
+    fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
+        let places = self.by_host.get(host);
+        let sequences = places.into_iter().flatten();
+        sequences
+            .filter_map(|sequence| self.ranked(*sequence))
+            .collect()
+    }
+
+    fn unmodelled(&self) -> Option<&Unmodelled> {
+        self.unmodelled.first()
+    }
+
+    fn ranges(&self, port: u16, limit: usize) -> Vec<IpAddr> {
+        let mut nets = BTreeSet::new();
+        for lane in self.range_lanes(port) {
+            nets.extend(lane.keys().take(limit.saturating_sub(nets.len())).copied());
+        }
+        nets.into_iter().map(|net| net.addr()).collect()
+    }
+}
+
+impl MeshView {
+    fn range_lanes(&self, port: u16) -> impl Iterator<Item = &HashMap<IpNet, BTreeSet<Place>>> {
+        let scopes = self.lanes.get(&port).into_iter().flatten();
+        scopes.flat_map(|(_, lanes)| lanes.ranges.values())
+    }
+}

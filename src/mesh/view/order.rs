@@ -1,0 +1,45 @@
+//! Which entry comes first, and which namespace's is kept.
+
+use super::Ranked;
+
+/// The one namespace whose entries of a host a client in `namespace` keeps: its own, else that of
+/// the first in line (`selectServices` in `pilot/pkg/model/sidecar.go`, newer Istio).
+pub(crate) fn kept_namespace<'a>(rivals: &[Ranked<'a>], namespace: &str) -> Option<&'a str> {
+    let visible = || {
+        rivals
+            .iter()
+            .filter(|rival| rival.entry.has_services())
+            .filter(|rival| rival.entry.is_visible_from(namespace))
+    };
+    if visible().any(|rival| *rival.entry.namespace == *namespace) {
+        return visible()
+            .find(|rival| *rival.entry.namespace == *namespace)
+            .map(|rival| &*rival.entry.namespace);
+    }
+    visible()
+        .min_by(|a, b| line_order(a, b))
+        .map(|rival| &*rival.entry.namespace)
+}
+
+/// The order in which Istio takes the entries of one host: those exported to named namespaces
+/// before the public ones (`servicesExportedToNamespace`), then older first, then by namespace
+/// (`SortServicesByCreationTime`; both in `pilot/pkg/model/push_context.go`). Files carry no
+/// creation time: there the order of appearance takes its place.
+pub(crate) fn line_order(a: &Ranked<'_>, b: &Ranked<'_>) -> std::cmp::Ordering {
+    a.entry
+        .is_public()
+        .cmp(&b.entry.is_public())
+        .then_with(|| age_order(a, b))
+        .then_with(|| a.entry.namespace.cmp(&b.entry.namespace))
+        .then_with(|| a.sequence.cmp(&b.sequence))
+}
+
+/// Older first; two with the same time, which Kubernetes stores in whole seconds, are equal.
+pub(crate) fn age_order(a: &Ranked<'_>, b: &Ranked<'_>) -> std::cmp::Ordering {
+    match (a.entry.created, b.entry.created) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        (Some(_), None) => std::cmp::Ordering::Less,
+        (None, Some(_)) => std::cmp::Ordering::Greater,
+        (None, None) => a.sequence.cmp(&b.sequence),
+    }
+}

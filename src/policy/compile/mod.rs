@@ -1,0 +1,231 @@
+//! From a policy as written to one that can be applied: validated, matchers built.
+
+mod compiler;
+mod glob;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+
+use crate::mesh::FieldPath;
+use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
+
+use super::check::CheckId;
+use super::checks;
+use super::proxy::{Evidence, Proxy, ProxyIndex};
+use super::spec::{
+    ConnectProxyPolicy, Existing, LabelOperator, LabelSelector, Mode, OnUnsafe, PolicySpec, Ranges,
+};
+use compiler::Compiler;
+
+/// The label that every namespace carries: its name.
+pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// A policy that can be applied.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What messages call it; empty for the one that `--proxy` makes.
+    pub name: Box<str>,
+    /// What is done about findings.
+    pub mode: Mode,
+    /// What Mutate does where no safe fix exists.
+    pub on_unsafe: OnUnsafe,
+    /// What happens to a finding that an object already had.
+    pub existing: Existing,
+    /// The shortest prefix that a repair may keep.
+    pub ranges: Ranges,
+    /// The ceilings by evidence.
+    pub observed: Mode,
+    /// The ceiling for name evidence.
+    pub suspected: Mode,
+    checks: BTreeMap<CheckId, Mode>,
+    overrides: Vec<(LabelSelector, Mode)>,
+    exemptions: Vec<Exemption>,
+}
+
+/// What is let through.
+#[derive(Clone, Debug)]
+pub struct Exemption {
+    namespace: Option<String>,
+    name: Option<String>,
+    checks: BTreeSet<CheckId>,
+    /// Why.
+    pub reason: String,
+    /// Who asked for it.
+    pub owner: Option<String>,
+    /// The last valid day, UTC.
+    pub expires: Option<Date>,
+}
+
+/// A field of a policy that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The field.
+    pub path: FieldPath,
+    /// What is wrong, and what belongs there.
+    pub message: String,
+}
+
+/// Every policy in force, with the proxies they declare.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    /// In the order given.
+    pub policies: Vec<Policy>,
+    /// The proxies of all of them.
+    pub proxies: ProxyIndex,
+    /// The outbound policy, where one says so.
+    pub outbound: Option<OutboundPolicy>,
+    /// The version of Istio, where one says so.
+    pub version: Option<IstioVersion>,
+}
+
+impl PolicySet {
+    /// Compiles documents; every invalid field of every one is reported, with its document's
+    /// index.
+    ///
+    /// # Errors
+    /// The invalid fields, if there are any: an invalid policy is never applied in part.
+    pub fn compile(documents: &[ConnectProxyPolicy]) -> Result<Self, Vec<(usize, Invalid)>> {
+        let mut set = Self::default();
+        let mut proxies = Vec::new();
+        let mut invalid = Vec::new();
+        for (index, document) in documents.iter().enumerate() {
+            let mut compiler = Compiler::default();
+            let policy = compiler.policy(document);
+            proxies.append(&mut compiler.proxies);
+            invalid.extend(compiler.invalid.drain(..).map(|invalid| (index, invalid)));
+            set.outbound = set.outbound.or(compiler.outbound);
+            set.version = set.version.or(compiler.version);
+            set.policies.push(policy);
+        }
+        set.proxies = ProxyIndex::new(proxies);
+        if invalid.is_empty() {
+            Ok(set)
+        } else {
+            Err(invalid)
+        }
+    }
+
+    /// What holds while there is no policy: warn, on the evidence of names alone.
+    pub fn built_in() -> Self {
+        Self::anonymous(Vec::new())
+    }
+
+    /// Adds a policy without a name, in mode Audit, for proxies given on the command line.
+    pub fn add_anonymous(&mut self, proxies: Vec<Proxy>) {
+        let own = Self::anonymous(proxies);
+        self.policies.extend(own.policies);
+        let mut all = self.proxies.all().to_vec();
+        all.extend_from_slice(own.proxies.all());
+        self.proxies = ProxyIndex::new(all);
+    }
+
+    /// A policy without a name for proxies given on the command line.
+    pub fn anonymous(proxies: Vec<Proxy>) -> Self {
+        let mut compiler = Compiler::default();
+        let policy = compiler.spec("", &PolicySpec::default());
+        Self {
+            policies: vec![policy],
+            proxies: ProxyIndex::new(proxies),
+            outbound: None,
+            version: None,
+        }
+    }
+
+    /// The policies that have a say about a proxy: its own, and all of them about one that no
+    /// policy declares.
+    pub fn about<'a>(&'a self, proxy: &'a Proxy) -> impl Iterator<Item = &'a Policy> {
+        let declared = proxy.evidence == Evidence::Declared;
+        let policies = self.policies.iter();
+        policies.filter(move |policy| !declared || policy.name == proxy.policy)
+    }
+
+    /// The shortest prefixes that a repair may keep: what the strictest policy says.
+    pub fn ranges(&self) -> Ranges {
+        let all = || self.policies.iter().map(|policy| policy.ranges);
+        Ranges {
+            ipv4: all().map(|ranges| ranges.ipv4).max().unwrap_or(32),
+            ipv6: all().map(|ranges| ranges.ipv6).max().unwrap_or(128),
+        }
+    }
+}
+
+impl Policy {
+    /// The mode in `namespace`, before any ceiling. Without a cluster the only namespace label
+    /// known is its name.
+    pub fn mode_in(&self, namespace: &str) -> Mode {
+        let mut overrides = self.overrides.iter();
+        let matching = overrides.find(|(selector, _)| selects(selector, namespace));
+        matching.map_or(self.mode, |(_, mode)| *mode)
+    }
+
+    /// The namespaces that its overrides name.
+    pub fn named_namespaces(&self) -> impl Iterator<Item = &str> {
+        let selectors = self.overrides.iter().map(|(selector, _)| selector);
+        selectors.flat_map(|selector| {
+            let labels = selector.match_labels.values();
+            let listed = selector.match_expressions.iter().flat_map(|e| &e.values);
+            labels.chain(listed).map(String::as_str)
+        })
+    }
+
+    /// The ceiling for a check, whatever the evidence.
+    pub fn ceiling(&self, check: CheckId) -> Mode {
+        let default = checks::find(check).map_or(Mode::Enforce, |check| check.ceiling);
+        self.checks.get(&check).copied().unwrap_or(default)
+    }
+
+    /// The ceiling for evidence, whatever the check.
+    pub fn evidence_ceiling(&self, evidence: Evidence) -> Mode {
+        match evidence {
+            Evidence::Declared => Mode::Enforce,
+            Evidence::Observed => self.observed,
+            Evidence::Suspected => self.suspected,
+        }
+    }
+
+    /// The exemptions that cover a finding, expired ones too.
+    pub fn exemptions<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        check: CheckId,
+    ) -> impl Iterator<Item = &'a Exemption> {
+        let glob = |pattern: &Option<String>, text: &str| {
+            pattern
+                .as_deref()
+                .is_none_or(|pattern| glob::matches(pattern, text))
+        };
+        self.exemptions.iter().filter(move |exemption| {
+            glob(&exemption.namespace, namespace)
+                && glob(&exemption.name, name)
+                && (exemption.checks.is_empty() || exemption.checks.contains(&check))
+        })
+    }
+}
+
+impl Exemption {
+    /// Whether it still holds on `today`.
+    pub fn holds(&self, today: Date) -> bool {
+        self.expires.is_none_or(|last| today <= last)
+    }
+}
+
+/// Whether a selector selects a namespace of which only the name is known.
+fn selects(selector: &LabelSelector, namespace: &str) -> bool {
+    let equal = selector
+        .match_labels
+        .values()
+        .all(|value| value == namespace);
+    let listed = |values: &[String]| values.iter().any(|value| value == namespace);
+    equal
+        && selector
+            .match_expressions
+            .iter()
+            .all(|expression| match expression.operator {
+                LabelOperator::In => listed(&expression.values),
+                LabelOperator::NotIn => !listed(&expression.values),
+                LabelOperator::Exists => true,
+                LabelOperator::DoesNotExist => false,
+            })
+}

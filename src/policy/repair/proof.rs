@@ -1,0 +1,135 @@
+//! The proof: what everything in view says of a repair.
+
+use crate::mesh::service_entry::Port;
+use crate::mesh::simulation::{Dial, Environment, OutboundPolicy, Speech, simulate};
+use crate::mesh::{Mesh, Overlay, ServiceEntry};
+use crate::policy::check::{Claim, Subject};
+use crate::policy::dials::{NOBODY_V4, NOBODY_V6, addresses_of, dial, others};
+use std::net::IpAddr;
+
+/// How many ranges in view a proof goes through; with more of them on one port it gives up and
+/// withholds the repair, so that a review stays bounded.
+const RANGES_A_PORT: usize = 256;
+
+/// What the simulation says of a repair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Every claimed dial tunnels, and no other gets worse.
+    Holds,
+    /// It makes something worse, or does not help.
+    Harm(String),
+    /// It cannot be told.
+    Open,
+}
+
+/// Tries a repaired twin against every dial that it could change.
+pub(super) fn prove(subject: &Subject<'_>, port: &Port, candidate: &ServiceEntry) -> Proof {
+    let view = Overlay::with(subject.context.mesh, candidate);
+    let in_force = subject.context.environment;
+    let mut policies = vec![in_force.outbound];
+    for also in [OutboundPolicy::AllowAny, OutboundPolicy::RegistryOnly] {
+        if also != in_force.outbound {
+            policies.push(also);
+        }
+    }
+    let claimed = claimed_dials(subject, port);
+    let Some(other) = other_dials(subject, &view) else {
+        return Proof::Open;
+    };
+    let mut open = false;
+    for outbound in policies {
+        let environment = Environment {
+            outbound,
+            ..in_force
+        };
+        for (dial, is_claimed) in claimed.iter().chain(&other) {
+            let after = simulate(&view, dial, &environment);
+            let before = subject.predict(dial, &environment);
+            let must_tunnel = *is_claimed && outbound == in_force.outbound;
+            match (after.outcome.badness(), before.outcome.badness()) {
+                (Some(after), Some(before)) if after <= before && (after == 0 || !must_tunnel) => {}
+                (None, _) | (_, None) => open = true,
+                (Some(_), Some(_)) => {
+                    return Proof::Harm(format!(
+                        "{} would then end in {} under {outbound}, because {}",
+                        dialled(dial),
+                        after.outcome,
+                        after.why(dial, &environment)
+                    ));
+                }
+            }
+        }
+    }
+    if open { Proof::Open } else { Proof::Holds }
+}
+
+/// The dial in words: addresses that stand for all others are not named.
+fn dialled(dial: &Dial) -> String {
+    match [NOBODY_V4, NOBODY_V6].contains(&dial.address) {
+        true => format!("connections to other addresses on port {}", dial.port),
+        false => format!("a connection to {}", dial.target()),
+    }
+}
+
+/// The dials of every proxy that the port claims, which must tunnel.
+fn claimed_dials(subject: &Subject<'_>, port: &Port) -> Vec<(Dial, bool)> {
+    let claims = subject
+        .claims
+        .iter()
+        .filter(|claim| claim.port.index == port.index);
+    let mut dials = Vec::new();
+    for claim in claims {
+        for address in addresses_of(&claim.proxy, subject.entry) {
+            for namespace in subject.namespaces() {
+                let dial = dial(namespace, address, port.number, &claim.proxy);
+                dials.push((dial, claim.is_listed(subject, address)));
+            }
+        }
+    }
+    dials
+}
+
+impl Claim<'_> {
+    /// Whether the entry answers for an address of the proxy: one that it does not list is another
+    /// entry's to declare.
+    fn is_listed(&self, subject: &Subject<'_>, address: IpAddr) -> bool {
+        let mut addresses = subject.entry.addresses.iter();
+        subject.entry.addresses.is_empty()
+            || addresses.any(|written| written.address.contains(address))
+    }
+}
+
+/// The dials that must not get worse. Only addresses that the entry lists, that share one of its
+/// hosts, or that end up on the wildcard listener can change, and of the last kind all that no
+/// range holds behave alike: so one that nobody names stands for them, and one a range. `None`
+/// where there are too many ranges.
+fn other_dials(subject: &Subject<'_>, view: &Overlay<'_>) -> Option<Vec<(Dial, bool)>> {
+    let entry = subject.entry;
+    let mut dials = Vec::new();
+    for port in &entry.ports {
+        let ranges = view.ranges(port.number, RANGES_A_PORT + 1);
+        if ranges.len() > RANGES_A_PORT {
+            return None;
+        }
+        let mut addresses = others(entry);
+        addresses.extend(ranges);
+        for host in &entry.hosts {
+            let rivals = view.with_host(host).into_iter().take(RANGES_A_PORT);
+            addresses.extend(rivals.flat_map(|rival| rival.entry.usable_addresses()));
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        for address in addresses {
+            for namespace in subject.namespaces() {
+                let dial = Dial {
+                    namespace: namespace.into(),
+                    address,
+                    port: port.number,
+                    speech: Speech::Connect,
+                };
+                dials.push((dial, false));
+            }
+        }
+    }
+    Some(dials)
+}
