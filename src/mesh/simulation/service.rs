@@ -98,23 +98,36 @@ fn expand<'a>(
             sequence: ranked.sequence,
         });
     };
-    if !entry.addresses.is_empty() {
-        for written in &entry.addresses {
+    for written in &entry.addresses {
+        match written.address {
             // Dropped without a word: an entry with bad addresses alone vanishes.
-            if written.address != Address::Invalid {
-                push(Bind::At(written.address));
+            Address::Invalid => {}
+            // 0.0.0.0 is how Istio writes "no address".
+            Address::Single(ip) if ip.is_unspecified() && ip.is_ipv4() => {
+                binds(mesh, entry, host, port)
+                    .into_iter()
+                    .for_each(&mut push);
             }
-        }
-        return;
-    }
-    if entry.resolution == Resolution::None && !port.protocol.is_http() {
-        let endpoints = host_endpoints(mesh, entry, host, port);
-        if !endpoints.is_empty() {
-            let ips = endpoints.iter().filter_map(|address| address.parse().ok());
-            return ips.for_each(|ip| push(Bind::At(Address::Single(ip))));
+            address => push(Bind::At(address)),
         }
     }
-    push(Bind::Anywhere);
+    if entry.addresses.is_empty() {
+        binds(mesh, entry, host, port).into_iter().for_each(push);
+    }
+}
+
+/// Where a service without an address listens: everywhere, or with resolution NONE on the
+/// endpoints of its host, if it has any.
+fn binds(mesh: &dyn Mesh, entry: &ServiceEntry, host: &str, port: &Port) -> Vec<Bind> {
+    if entry.resolution != Resolution::None || port.protocol.is_http() {
+        return vec![Bind::Anywhere];
+    }
+    let endpoints = host_endpoints(mesh, entry, host, port);
+    if endpoints.is_empty() {
+        return vec![Bind::Anywhere];
+    }
+    let ips = endpoints.iter().filter_map(|address| address.parse().ok());
+    ips.map(|ip| Bind::At(Address::Single(ip))).collect()
 }
 
 /// The endpoints of a host, from every entry of the namespace that lists it: a service without
