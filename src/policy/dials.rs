@@ -19,7 +19,7 @@ pub(crate) const NOBODY_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0,
 
 /// How many addresses of one proxy are dialled: enough for every proxy seen in the field, and a
 /// bound for a policy that lists thousands.
-const ADDRESSES_A_PROXY: usize = 64;
+pub(crate) const ADDRESSES_A_PROXY: usize = 64;
 
 /// A dial of a proxy.
 pub(crate) fn dial(namespace: &str, address: IpAddr, port: u16, proxy: &Proxy) -> Dial {

@@ -68,6 +68,8 @@ impl Finding {
         let what = self.what.replace(PROXY, &self.proxies_in_full());
         match self.edit.as_str() {
             "" => format!("{what}."),
+            // Nothing follows what is there to be copied.
+            edit if edit.ends_with('}') => format!("{what}. {edit}"),
             edit => format!("{what}. {edit}."),
         }
     }

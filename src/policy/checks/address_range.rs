@@ -65,10 +65,10 @@ fn words(text: &str, net: IpNet, shortest: u8) -> Words {
     };
     Words {
         what: format!(
-            "{text} takes every address of the range, and the policy of {{proxy}} allows /{shortest} at the widest"
+            "{text} takes every address of the range for {{proxy}}, and the policies allow /{shortest} at the widest"
         ),
         edit,
-        brief: format!("{text} is wider than the policy of {{proxy}} allows; list single IPs"),
+        brief: format!("{text} takes a whole range for {{proxy}}; list single IPs"),
     }
 }
 

@@ -94,6 +94,10 @@ fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome)
         " unless the proxy has a TCP entry of its own"
     };
     let value = port.protocol;
+    let cure = match port.protocol.is_tcp() {
+        true => "Give this entry addresses of its own, or add",
+        false => "Leave this entry and add",
+    };
     Finding {
         check: CHECK.id,
         severity: if sees_mesh {
@@ -106,10 +110,7 @@ fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome)
         what: format!(
             "{value} on port {number} is for every destination, so CONNECT through {{proxy}}, which this entry does not claim, {fate}{unless}"
         ),
-        edit: format!(
-            "Leave this entry and add: {}",
-            protective_entry(proxy, number)
-        ),
+        edit: format!("{cure}: {}", protective_entry(proxy, number)),
         brief: format!(
             "{value} on {number} captures {{proxy}}{unless}; add a TCP entry for its IPs"
         ),

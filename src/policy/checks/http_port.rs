@@ -10,8 +10,10 @@
 //! **Fix.** `protocol: TCP`, safe where simulation proves it.
 
 use crate::mesh::protocol::Protocol;
+use crate::mesh::simulation::Outcome;
 use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::finding::{Finding, Severity};
+use crate::policy::proxy::Evidence;
 use crate::policy::repair::repair;
 use crate::policy::spec::Mode;
 
@@ -42,7 +44,9 @@ pub(super) fn parsed_port(
     value: &str,
 ) -> Finding {
     let repair = repair(subject, claim);
-    let fails = claim.reaches.iter().any(|reach| reach.caused);
+    // A neighbour's HTTP may do it too, but TCP here would protect the proxy from both.
+    let mut reaches = claim.reaches.iter();
+    let fails = reaches.any(|reach| reach.caused || reach.outcome == Outcome::NotFound);
     let (what, brief) = match (fails, claim.proxy.tls) {
         (true, false) => (
             format!("{value} makes Envoy answer 404 to CONNECT through {{proxy}}"),
@@ -50,7 +54,7 @@ pub(super) fn parsed_port(
         ),
         (false, false) => (
             format!(
-                "{value} leaves CONNECT through {{proxy}} alone only as long as something else protects it"
+                "{value} lets CONNECT through {{proxy}} pass only by what else the port's entries declare"
             ),
             format!("{value}: CONNECT to {{proxy}} works only by chance"),
         ),
@@ -65,11 +69,10 @@ pub(super) fn parsed_port(
             format!("{value}: TLS to {{proxy}} works only by chance"),
         ),
     };
-    let safe = repair.fix.as_ref().is_some_and(|fix| fix.is_safe());
-    let short = if safe {
-        "set TCP"
-    } else {
-        "set TCP, with care"
+    let short = match &repair.fix {
+        Some(fix) if fix.is_safe() => "set TCP",
+        Some(_) => "set TCP, with care",
+        None => "TCP alone is not enough",
     };
     let words = Words {
         what,
@@ -77,6 +80,9 @@ pub(super) fn parsed_port(
         brief: format!("{brief}; {short}"),
     };
     let mut finding = subject.finding(check, claim, claim.port.path("protocol"), words);
+    if fails && claim.proxy.evidence != Evidence::Suspected {
+        finding.severity = Severity::Error;
+    }
     finding.fix = repair.fix;
     finding
 }

@@ -6,6 +6,7 @@ mod dynamic_dns;
 mod http_port;
 mod http_proxy_value;
 mod internal_location;
+mod missing_address;
 mod no_protocol;
 mod other_port;
 mod other_protocol;
@@ -47,6 +48,7 @@ pub static ALL: &[&Check] = &[
     &undeclared_proxy::CHECK,
     &several_addresses::CHECK,
     &other_port::CHECK,
+    &missing_address::CHECK,
 ];
 
 /// The check with an id.

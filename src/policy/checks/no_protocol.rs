@@ -29,7 +29,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         // A TLS handshake is not HTTP: sniffing forwards it.
         let harmless = claim.proxy.tls && claim.worst().is_none();
         if claim.port.protocol == Protocol::Absent && !harmless {
-            findings.push(parsed_port(&CHECK, subject, claim, "no protocol"));
+            findings.push(parsed_port(&CHECK, subject, claim, "No protocol"));
         }
     }
 }
@@ -77,6 +77,11 @@ mod tests {
                     "TCP",
                     "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: TCP}]}",
                     "",
+                ),
+                (
+                    "a range that lost to an older HTTP entry",
+                    "metadata: {name: api}\nspec: {hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3128, name: p, protocol: HTTP}]}\n---\nmetadata: {name: range}\nspec: {hosts: [proxy.corp], addresses: [10.20.0.0/24], ports: [{number: 3128, name: p}]}",
+                    "error, unsafe",
                 ),
                 (
                     "a TLS proxy",

@@ -50,7 +50,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             what: format!(
                 "resolution {resolution} leads every address to the same endpoints, so dialling {{proxy}} can reach another host"
             ),
-            edit: "Set resolution: NONE and remove the endpoints".to_owned(),
+            edit: advice(entry).to_owned(),
             brief: format!(
                 "{resolution} with these addresses: {{proxy}} can reach another host; set NONE"
             ),
@@ -60,18 +60,34 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         if claim.proxy.evidence != Evidence::Suspected && subject.hijacks(claim.port) {
             finding.severity = Severity::Error;
         }
-        finding.fix = Some(forward_as_dialled(entry));
+        finding.fix = forward_as_dialled(entry);
         findings.push(finding);
     }
 }
 
-/// Resolution NONE without endpoints: forward to the address dialled.
-pub(super) fn forward_as_dialled(entry: &ServiceEntry) -> Fix {
+/// Resolution NONE without endpoints: forward to the address dialled. Not where a selector says
+/// that the proxy runs in the mesh: its workloads are meant.
+pub(super) fn forward_as_dialled(entry: &ServiceEntry) -> Option<Fix> {
+    if entry.workload_selector.is_some() {
+        return None;
+    }
     let mut edits = vec![Edit::set(FieldPath::spec().key("resolution"), true, "NONE")];
     if !entry.endpoints.is_empty() {
         edits.push(Edit::remove(FieldPath::spec().key("endpoints")));
     }
-    Fix::for_a_person(edits)
+    Some(Fix::for_a_person(edits))
+}
+
+/// The same in words.
+pub(super) fn advice(entry: &ServiceEntry) -> &'static str {
+    match (
+        entry.workload_selector.is_some(),
+        entry.endpoints.is_empty(),
+    ) {
+        (true, _) => "Write one entry an address",
+        (false, true) => "Set resolution: NONE",
+        (false, false) => "Set resolution: NONE and remove the endpoints",
+    }
 }
 
 #[cfg(test)]

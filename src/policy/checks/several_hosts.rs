@@ -15,7 +15,7 @@ use crate::policy::check::{Check, CheckId, Subject, Words};
 use crate::policy::finding::Finding;
 use crate::policy::spec::Mode;
 
-use super::several_addresses::forward_as_dialled;
+use super::several_addresses::{advice, forward_as_dialled};
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -47,14 +47,16 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             what: format!(
                 "istiod rejects {kind} on the TCP port of {{proxy}} with resolution {resolution}"
             ),
-            edit: "Set resolution: NONE and remove the endpoints, or write one entry a host"
-                .to_owned(),
+            edit: match several {
+                true => format!("{}, or write one entry a host", advice(entry)),
+                false => advice(entry).to_owned(),
+            },
             brief: format!(
                 "{kind} with {resolution} on a TCP port of {{proxy}}: rejected; set NONE"
             ),
         };
         let mut finding = subject.finding(&CHECK, claim, FieldPath::spec().key("hosts"), words);
-        finding.fix = Some(forward_as_dialled(entry));
+        finding.fix = forward_as_dialled(entry);
         findings.push(finding);
     }
 }

@@ -13,6 +13,7 @@
 use crate::mesh::FieldPath;
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::Resolution;
+use crate::mesh::simulation::Outcome;
 use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
 use crate::policy::finding::{Finding, Severity};
 use crate::policy::fix::{Edit, Fix};
@@ -50,6 +51,8 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 
 fn without_address(subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
     let hijacks = subject.hijacks(claim.port);
+    let mut reaches = claim.reaches.iter();
+    let captured = reaches.any(|reach| reach.outcome == Outcome::NotFound);
     let resolution = subject.entry.resolution;
     let addresses = known_addresses(subject, claim);
     let shown = match addresses.as_slice() {
@@ -64,6 +67,10 @@ fn without_address(subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
         format!(
             "TCP without a usable address and with resolution {} sends every destination on port {port} to {{proxy}}",
             resolution.name()
+        )
+    } else if captured {
+        format!(
+            "TCP without a usable address does not protect CONNECT through {{proxy}} from what else is HTTP on port {port}"
         )
     } else if claim.worst().is_some() {
         "TCP without a usable address leaves {proxy} undeclared".to_owned()
@@ -84,7 +91,7 @@ fn without_address(subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
         brief,
     };
     let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
-    if hijacks && claim.proxy.evidence != Evidence::Suspected {
+    if (hijacks || captured) && claim.proxy.evidence != Evidence::Suspected {
         finding.severity = Severity::Error;
     }
     // Several addresses need resolution NONE (TG018).
@@ -156,6 +163,11 @@ mod tests {
                     "two addresses known, DNS",
                     "{hosts: [pair.corp], resolution: DNS, ports: [{number: 8118, name: p, protocol: TCP}]}",
                     "error",
+                ),
+                (
+                    "an HTTP entry takes the port",
+                    "metadata: {name: proxy}\nspec: {hosts: [proxy.corp], ports: [{number: 3128, name: p, protocol: TCP}]}\n---\nmetadata: {name: api}\nspec: {hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3128, name: p, protocol: HTTP}]}",
+                    "error, unsafe",
                 ),
                 (
                     "one address",

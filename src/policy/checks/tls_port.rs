@@ -53,9 +53,12 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             edit: format!(
                 "Set protocol: TCP{address}; if the proxy itself expects TLS, declare it with tls: true"
             ),
-            brief: format!(
-                "{protocol}: plaintext CONNECT to {{proxy}} works only by chance; set TCP"
-            ),
+            brief: match claim.worst() {
+                Some(_) => format!("{protocol}: plaintext CONNECT to {{proxy}} is closed; set TCP"),
+                None => format!(
+                    "{protocol}: plaintext CONNECT to {{proxy}} works only by chance; set TCP"
+                ),
+            },
         };
         let path = claim.port.path("protocol");
         let mut finding = subject.finding(&CHECK, claim, path.clone(), words);

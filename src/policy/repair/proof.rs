@@ -1,7 +1,7 @@
 //! The proof: what everything in view says of a repair.
 
 use crate::mesh::service_entry::Port;
-use crate::mesh::simulation::{Dial, Environment, OutboundPolicy, Speech, simulate};
+use crate::mesh::simulation::{Dial, Environment, OutboundPolicy, Outcome, Speech, simulate};
 use crate::mesh::{Mesh, Overlay, ServiceEntry};
 use crate::policy::check::{Claim, Subject};
 use crate::policy::dials::{NOBODY_V4, NOBODY_V6, addresses_of, dial, others};
@@ -51,9 +51,9 @@ pub(super) fn prove(subject: &Subject<'_>, port: &Port, candidate: &ServiceEntry
                 (None, _) | (_, None) => open = true,
                 (Some(_), Some(_)) => {
                     return Proof::Harm(format!(
-                        "{} would then end in {} under {outbound}, because {}",
+                        "{} would then {} under {outbound}, because {}",
                         dialled(dial),
-                        after.outcome,
+                        fate(after.outcome),
                         after.why(dial, &environment)
                     ));
                 }
@@ -61,6 +61,18 @@ pub(super) fn prove(subject: &Subject<'_>, port: &Port, candidate: &ServiceEntry
         }
     }
     if open { Proof::Open } else { Proof::Holds }
+}
+
+/// An outcome in a person's words.
+fn fate(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Tunnel => "pass",
+        Outcome::NotFound => "get 404",
+        Outcome::Hijacked => "be sent elsewhere",
+        Outcome::Wrapped => "be wrapped in TLS",
+        Outcome::NoEndpoints | Outcome::BlackHole => "be closed",
+        Outcome::Unknown => "end nobody knows where",
+    }
 }
 
 /// The dial in words: addresses that stand for all others are not named.
