@@ -4,7 +4,10 @@
 //! entry can be faster. The core reads the entry, evaluates every check and judges. `make bench`
 //! prints criterion's figures and, at the end, the ratios that docs/performance.md quotes.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot set up has nothing to measure")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot set up has nothing to measure"
+)]
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -30,7 +33,8 @@ fn entry(host: &str, address: &str, port: u16, protocol: &str) -> String {
         "location": "MESH_EXTERNAL",
         "resolution": "NONE",
     });
-    let applied = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "spec": spec});
+    let applied =
+        json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "spec": spec});
     let fields: Value = serde_json::from_str(
         r#"{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/last-applied-configuration":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}},"f:spec":{".":{},"f:addresses":{},"f:hosts":{},"f:location":{},"f:ports":{".":{},"k:{\"name\":\"proxy\"}":{".":{},"f:name":{},"f:number":{},"f:protocol":{}}},"f:resolution":{}}}"#,
     )
@@ -128,7 +132,11 @@ fn bench(criterion: &mut Criterion) {
     });
     for count in PROXIES {
         let policies = policies(count);
-        for (name, text) in [("ordinary", &ordinary), ("correct", &correct), ("broken", &broken)] {
+        for (name, text) in [
+            ("ordinary", &ordinary),
+            ("correct", &correct),
+            ("broken", &broken),
+        ] {
             group.bench_function(BenchmarkId::new(name, count), |b| {
                 b.iter(|| decide(black_box(text), &policies, &nothing, false));
             });
@@ -149,8 +157,12 @@ fn bench(criterion: &mut Criterion) {
 
 /// The median of one benchmark of this run, in nanoseconds.
 fn median(name: &str) -> Option<f64> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let path = target.join("criterion/decision").join(name).join("new/estimates.json");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let path = target
+        .join("criterion/decision")
+        .join(name)
+        .join("new/estimates.json");
     let estimates: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     estimates["median"]["point_estimate"].as_f64()
 }
@@ -160,11 +172,31 @@ fn ratios() {
         ("ordinary entry, 100 proxies ÷ skip", "ordinary/100", "skip"),
         ("correct entry, 100 proxies ÷ skip", "correct/100", "skip"),
         ("broken entry, 100 proxies ÷ skip", "broken/100", "skip"),
-        ("ordinary entry, 100,000 ÷ 100 proxies", "ordinary/100000", "ordinary/100"),
-        ("correct entry, 100,000 ÷ 100 proxies", "correct/100000", "correct/100"),
-        ("broken entry, 100,000 ÷ 100 proxies", "broken/100000", "broken/100"),
-        ("correct entry, 100,000 ÷ 100 entries in view", "view-correct/100000", "view-correct/100"),
-        ("broken entry, 100,000 ÷ 100 entries in view", "view-broken/100000", "view-broken/100"),
+        (
+            "ordinary entry, 100,000 ÷ 100 proxies",
+            "ordinary/100000",
+            "ordinary/100",
+        ),
+        (
+            "correct entry, 100,000 ÷ 100 proxies",
+            "correct/100000",
+            "correct/100",
+        ),
+        (
+            "broken entry, 100,000 ÷ 100 proxies",
+            "broken/100000",
+            "broken/100",
+        ),
+        (
+            "correct entry, 100,000 ÷ 100 entries in view",
+            "view-correct/100000",
+            "view-correct/100",
+        ),
+        (
+            "broken entry, 100,000 ÷ 100 entries in view",
+            "view-broken/100000",
+            "view-broken/100",
+        ),
     ];
     println!("\n{:<48} {:>8}", "ratio of medians in this run", "");
     for (label, a, b) in rows {

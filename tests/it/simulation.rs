@@ -34,8 +34,17 @@ struct Surprise {
 
 /// What each host resolves to, as in the lab: everything leads to the proxy.
 fn names() -> Names {
-    let hosts = ["my-company-proxy.com", "second.test", "api.test", "a.test", "b.test"];
-    hosts.into_iter().map(|host| (host.into(), vec!["10.20.0.5".parse().unwrap()])).collect()
+    let hosts = [
+        "my-company-proxy.com",
+        "second.test",
+        "api.test",
+        "a.test",
+        "b.test",
+    ];
+    hosts
+        .into_iter()
+        .map(|host| (host.into(), vec!["10.20.0.5".parse().unwrap()]))
+        .collect()
 }
 
 /// A whole entry from a row's short form: port 3128 named `p`, host my-company-proxy.com.
@@ -48,9 +57,12 @@ fn entry(short: &Value, position: usize) -> ServiceEntry {
         }
     }
     let namespace = spec.remove("namespace").unwrap_or(json!("default"));
-    spec.entry("hosts").or_insert(json!(["my-company-proxy.com"]));
+    spec.entry("hosts")
+        .or_insert(json!(["my-company-proxy.com"]));
     spec.insert("ports".to_owned(), json!([port]));
-    let text = Value::Object(spec).to_string().replace("\"IP\"", "\"10.20.0.5\"");
+    let text = Value::Object(spec)
+        .to_string()
+        .replace("\"IP\"", "\"10.20.0.5\"");
     let spec: Value = serde_json::from_str(&text).unwrap();
     let metadata = json!({"name": format!("entry-{position}"), "namespace": namespace});
     let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": spec});
@@ -99,7 +111,10 @@ fn basic_table() {
     assert!(rows.len() >= 40, "the table has lost rows: {}", rows.len());
     let names = names();
     for row in &rows {
-        let versions = row.istio.as_deref().map_or(vec!["1.21", "1.25", "1.31"], |v| vec![v]);
+        let versions = row
+            .istio
+            .as_deref()
+            .map_or(vec!["1.21", "1.25", "1.31"], |v| vec![v]);
         for version in versions {
             basic_row(row, version, &names);
         }
@@ -121,12 +136,31 @@ fn basic_row(row: &Basic, version: &str, names: &Names) {
     };
     let (aa, ro) = (OutboundPolicy::AllowAny, OutboundPolicy::RegistryOnly);
     let shape = &row.shape;
-    assert_eq!(both(&mesh, &environment(aa)), row.aa, "{shape}, ALLOW_ANY, Istio {version}");
-    assert_eq!(both(&mesh, &environment(ro)), row.ro, "{shape}, REGISTRY_ONLY, Istio {version}");
-    assert_eq!(both(&repaired, &environment(aa)), row.tcp[0], "{shape} as TCP, ALLOW_ANY, Istio {version}");
-    assert_eq!(both(&repaired, &environment(ro)), row.tcp[1], "{shape} as TCP, REGISTRY_ONLY, Istio {version}");
+    assert_eq!(
+        both(&mesh, &environment(aa)),
+        row.aa,
+        "{shape}, ALLOW_ANY, Istio {version}"
+    );
+    assert_eq!(
+        both(&mesh, &environment(ro)),
+        row.ro,
+        "{shape}, REGISTRY_ONLY, Istio {version}"
+    );
+    assert_eq!(
+        both(&repaired, &environment(aa)),
+        row.tcp[0],
+        "{shape} as TCP, ALLOW_ANY, Istio {version}"
+    );
+    assert_eq!(
+        both(&repaired, &environment(ro)),
+        row.tcp[1],
+        "{shape} as TCP, REGISTRY_ONLY, Istio {version}"
+    );
     let valid = [validate(&entries[0]).is_empty(), validate(&twin).is_empty()];
-    assert_eq!(valid, row.valid, "{shape}: istiod's validation before and after");
+    assert_eq!(
+        valid, row.valid,
+        "{shape}: istiod's validation before and after"
+    );
 }
 
 #[test]
@@ -135,8 +169,12 @@ fn surprises() {
         serde_saphyr::from_str(include_str!("../fixtures/simulation/surprises.yaml")).unwrap();
     let names = names();
     for row in &rows {
-        let entries: Vec<ServiceEntry> =
-            row.entries.iter().enumerate().map(|(n, short)| entry(short, n + 1)).collect();
+        let entries: Vec<ServiceEntry> = row
+            .entries
+            .iter()
+            .enumerate()
+            .map(|(n, short)| entry(short, n + 1))
+            .collect();
         let mesh = view(&entries);
         for (dialled, expected) in &row.dials {
             let (dial, environment) = parse(dialled, &names);
@@ -151,7 +189,10 @@ fn surprises() {
 fn met(prediction: &Prediction<'_>, blamed: bool) -> String {
     let outcome = word(prediction.outcome);
     match (&prediction.by, blamed) {
-        (Some(by), true) => format!("{outcome} by {}", by.entry.name.trim_start_matches("entry-")),
+        (Some(by), true) => format!(
+            "{outcome} by {}",
+            by.entry.name.trim_start_matches("entry-")
+        ),
         _ => outcome.to_owned(),
     }
 }
@@ -181,8 +222,14 @@ fn parse<'n>(text: &str, names: &'n Names) -> (Dial, Environment<'n>) {
 #[test]
 fn equal_timestamps_fall_back_to_host_and_namespace() {
     let mut entries = vec![
-        entry(&json!({"hosts": ["b.test"], "addresses": ["IP"], "protocol": "TCP"}), 1),
-        entry(&json!({"hosts": ["a.test"], "addresses": ["IP"], "protocol": "TCP"}), 2),
+        entry(
+            &json!({"hosts": ["b.test"], "addresses": ["IP"], "protocol": "TCP"}),
+            1,
+        ),
+        entry(
+            &json!({"hosts": ["a.test"], "addresses": ["IP"], "protocol": "TCP"}),
+            2,
+        ),
     ];
     for entry in &mut entries {
         entry.created = Some(1_700_000_000);
@@ -193,11 +240,15 @@ fn equal_timestamps_fall_back_to_host_and_namespace() {
         ..Environment::default()
     };
     let mesh = view(&entries);
-    let by = simulate(&mesh, &connect("10.20.0.5"), &environment).by.unwrap();
+    let by = simulate(&mesh, &connect("10.20.0.5"), &environment)
+        .by
+        .unwrap();
     assert_eq!(by.host, "a.test");
     entries[0].created = Some(1_600_000_000);
     let mesh = view(&entries);
-    let by = simulate(&mesh, &connect("10.20.0.5"), &environment).by.unwrap();
+    let by = simulate(&mesh, &connect("10.20.0.5"), &environment)
+        .by
+        .unwrap();
     assert_eq!(by.host, "b.test", "older first");
 }
 
@@ -214,7 +265,10 @@ fn the_view_is_updated_one_object_at_a_time() {
     assert_eq!(outcome(&mesh), Outcome::NotFound);
     mesh.upsert(entry(&json!({"protocol": "TCP"}), 1));
     assert_eq!(outcome(&mesh), Outcome::Tunnel);
-    mesh.upsert(entry(&json!({"hosts": ["api.test"], "protocol": "HTTP"}), 2));
+    mesh.upsert(entry(
+        &json!({"hosts": ["api.test"], "protocol": "HTTP"}),
+        2,
+    ));
     assert_eq!(outcome(&mesh), Outcome::NotFound);
     let gone = tunnelguard::mesh::view::ObjectKey::of(&entry(&json!({}), 2)).unwrap();
     mesh.remove(&gone);

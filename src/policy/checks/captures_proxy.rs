@@ -14,7 +14,8 @@
 
 use std::sync::Arc;
 
-use crate::mesh::protocol::Protocol;
+use crate::mesh::ServiceEntry;
+use crate::mesh::protocol::ListenerClass;
 use crate::mesh::service_entry::Port;
 use crate::mesh::simulation::Outcome;
 use crate::policy::check::{Check, CheckId, Subject};
@@ -42,6 +43,9 @@ const DIALLED: usize = 64;
 
 fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for port in &subject.entry.ports {
+        if !takes_strangers(subject.entry, port) {
+            continue;
+        }
         let claimed = |proxy: &Proxy| {
             let mut claims = subject.claims.iter();
             claims.any(|claim| claim.port.index == port.index && *claim.proxy == *proxy)
@@ -62,11 +66,21 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Whether the port can take connections to addresses that the entry does not list: most correct
+/// entries cannot, and then no other proxy needs to be dialled.
+fn takes_strangers(entry: &ServiceEntry, port: &Port) -> bool {
+    let mut addresses = entry.addresses.iter();
+    match port.protocol.listener_class() {
+        ListenerClass::None => false,
+        ListenerClass::Http => true,
+        ListenerClass::Tcp | ListenerClass::Auto => {
+            entry.addresses.is_empty() || !addresses.all(|a| a.address.usable().is_some())
+        }
+    }
+}
+
 /// What becomes of a dial of an unclaimed proxy because of this entry, if anything bad does.
 fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome> {
-    if port.protocol == Protocol::Udp {
-        return None;
-    }
     let addresses = addresses_of(proxy, subject.entry);
     for namespace in subject.namespaces() {
         for address in addresses.iter().filter(|address| proxy.is_at(**address)) {

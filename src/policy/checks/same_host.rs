@@ -16,6 +16,7 @@ use crate::mesh::{FieldPath, Outcome};
 use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
 use crate::policy::dials::dial;
 use crate::policy::finding::{Finding, Severity};
+use crate::policy::proxy::Evidence;
 use crate::policy::spec::Mode;
 
 /// See the module.
@@ -52,7 +53,9 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             };
             let path = FieldPath::spec().key("hosts").index(index);
             let mut finding = subject.finding(&CHECK, claim, path, words);
-            finding.severity = Severity::Error;
+            if claim.proxy.evidence != Evidence::Suspected {
+                finding.severity = Severity::Error;
+            }
             findings.push(finding);
         }
     }

@@ -1,0 +1,74 @@
+//! `explain`, `completions`, help and version.
+
+use serde_json::json;
+use tunnelguard::policy::checks;
+
+use crate::support::{Files, repository, run};
+
+#[test]
+fn explain_prints_the_page_of_every_check() {
+    let root = repository("");
+    for check in checks::ALL {
+        for name in [check.id.to_string(), check.id.to_string().to_lowercase()] {
+            let ended = run(&root, &format!("explain {name}"), b"");
+            assert_eq!(
+                (ended.status, &*ended.stdout),
+                (Some(0), check.page),
+                "{name}"
+            );
+        }
+        let ended = run(&root, &format!("explain {} --format json", check.id), b"");
+        let row = json!({"check": check.id.to_string(), "title": check.title, "page": check.page});
+        assert_eq!(ended.json(), json!([row]));
+    }
+}
+
+#[test]
+fn explain_lists_the_checks() {
+    let files = Files::new::<&str>(&[]);
+    let ended = run(files.path(), "explain", b"");
+    let expected = checks::ALL
+        .iter()
+        .map(|check| format!("{}  {}\n", check.id, check.title));
+    assert_eq!(ended.stdout, expected.collect::<String>());
+    let ids = |rows: Vec<serde_json::Value>| rows.into_iter().map(|mut row| row["check"].take());
+    let rows = run(files.path(), "explain --format json", b"").rows();
+    let expected = checks::ALL.iter().map(|check| json!(check.id.to_string()));
+    assert!(ids(rows).eq(expected));
+}
+
+#[test]
+fn statuses() {
+    let files = Files::new::<&str>(&[]);
+    for (line, status) in [
+        ("explain TG999", 2),
+        ("explain TG001x", 2),
+        ("explain 1", 2),
+        ("completions klingon", 2),
+        ("completions", 2),
+        ("", 2),
+        ("frobnicate", 2),
+        ("--help", 0),
+        ("lint --help", 0),
+        ("serve --help", 0),
+        ("trace --help", 0),
+        ("--version", 0),
+    ] {
+        let ended = run(files.path(), line, b"");
+        assert_eq!(ended.status, Some(status), "{line}: {ended}");
+        assert_eq!(ended.stdout.is_empty(), status == 2, "{line}: {ended}");
+        assert_eq!(ended.stderr.is_empty(), status == 0, "{line}: {ended}");
+    }
+}
+
+#[test]
+fn completions_name_every_command() {
+    let files = Files::new::<&str>(&[]);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ended = run(files.path(), &format!("completions {shell}"), b"");
+        assert_eq!(ended.status, Some(0), "{ended}");
+        for command in ["serve", "lint", "trace", "explain", "completions"] {
+            assert!(ended.stdout.contains(command), "{shell}: no {command}");
+        }
+    }
+}

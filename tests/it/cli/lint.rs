@@ -1,0 +1,224 @@
+//! `lint`: which status it ends with, which files it reads, and what is found where.
+
+use super::{PROTOCOL_LINE, bad, entry, good, policy, policy_and, suspect};
+use crate::support::{Files, run};
+
+/// Arguments behind `lint --policy policy.yaml`, the status, and what stderr says.
+const STATUSES: [(&str, i32, &str); 21] = [
+    ("good.yaml", 0, ""),
+    ("bad.yaml", 1, ""),
+    ("broken.yaml", 1, ""),
+    ("suspect.yaml", 0, ""),
+    (".", 1, ""),
+    ("good.yaml suspect.yaml --fail-on error", 0, ""),
+    ("good.yaml suspect.yaml --fail-on warning", 1, ""),
+    ("good.yaml --fail-on warning", 0, ""),
+    ("bad.yaml --fail-on warning", 1, ""),
+    ("bad.yaml --fail-on never", 0, ""),
+    ("broken.yaml --fail-on never", 0, ""),
+    ("", 2, "<PATH>"),
+    ("good.yaml --frobnicate", 2, "--frobnicate"),
+    ("good.yaml --fail-on loud", 2, "loud"),
+    ("good.yaml --format xml", 2, "xml"),
+    ("good.yaml missing.yaml", 2, "missing.yaml: no such file"),
+    (
+        "good.yaml --policy missing.yaml",
+        2,
+        "missing.yaml: no such file",
+    ),
+    ("good.yaml --proxy 10.20.0.5", 2, "a proxy needs its port"),
+    ("good.yaml --proxy socks5://10.20.0.5:1080", 2, "socks5://"),
+    ("good.yaml --outbound NONE", 2, "REGISTRY_ONLY"),
+    ("good.yaml --istio-version 1.20", 2, "between 1.21 and 1.31"),
+];
+
+#[test]
+fn statuses() {
+    let files = Files::new(&[
+        ("policy.yaml", policy()),
+        ("bad.yaml", bad()),
+        ("good.yaml", good()),
+        ("suspect.yaml", suspect()),
+        ("broken.yaml", "a: [".to_owned()),
+    ]);
+    for (line, status, said) in STATUSES {
+        let line = format!("lint --policy policy.yaml {line}");
+        for format in ["human", "json"] {
+            let ended = run(files.path(), &format!("{line} --format {format}"), b"");
+            let expected = Some(if line.contains("--format") { 2 } else { status });
+            assert_eq!(ended.status, expected, "{line} --format {format}: {ended}");
+            assert!(ended.stderr.contains(said), "{line}: {ended}");
+            assert_eq!(
+                ended.stdout.is_empty(),
+                expected == Some(2),
+                "{line}: {ended}"
+            );
+        }
+    }
+}
+
+#[test]
+fn sources() {
+    let list = |items: &[String]| {
+        let items = items
+            .iter()
+            .map(|item| format!("- {}", item.replace('\n', "\n  ")));
+        let items: Vec<String> = items.map(|item| item.trim_end().to_owned()).collect();
+        format!("apiVersion: v1\nkind: List\nitems:\n{}\n", items.join("\n"))
+    };
+    let typed = bad()
+        .replace("kind: ServiceEntry\n", "")
+        .replace("apiVersion: networking.istio.io/v1\n", "");
+    let typed = format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntryList\nitems:\n- {}",
+        typed.trim_end().replace('\n', "\n  ")
+    );
+    let template = format!("{{{{- if .Values.proxy }}}}\n{}{{{{- end }}}}\n", bad());
+    let at = |line: usize| format!("a.yaml:{line} TG001");
+    // (name, text of a.yaml, findings)
+    for (name, text, expected) in [
+        ("one document", bad(), vec![at(PROTOCOL_LINE)]),
+        ("nothing", String::new(), vec![]),
+        ("comments", "# a: [\n---\n# b\n".to_owned(), vec![]),
+        (
+            "another kind",
+            "apiVersion: v1\nkind: ConfigMap\ndata: {a: b}\n".to_owned(),
+            vec![],
+        ),
+        ("no object", "just text\n".to_owned(), vec![]),
+        (
+            "v1alpha3",
+            bad().replace("/v1\n", "/v1alpha3\n"),
+            vec![at(PROTOCOL_LINE)],
+        ),
+        (
+            "another group",
+            bad().replace("networking.istio.io", "example.com"),
+            vec![],
+        ),
+        ("a List", list(&[good(), bad()]), vec![at(25)]),
+        ("a typed list", typed, vec![at(12)]),
+        ("a template", template, vec![]),
+        (
+            "a broken document between two",
+            format!(
+                "{}---\na: [\n---\n{}",
+                bad(),
+                bad().replace("name: bad", "name: worse")
+            ),
+            vec![at(PROTOCOL_LINE), "a.yaml:13 TG000".to_owned(), at(25)],
+        ),
+        (
+            "a field of the wrong type beside others",
+            bad().replace(
+                "hosts: [my-company-proxy.com]",
+                "hosts: my-company-proxy.com",
+            ),
+            vec!["a.yaml:6 TG000".to_owned(), at(PROTOCOL_LINE)],
+        ),
+    ] {
+        let files = Files::new(&[("a.yaml", text), ("policy", policy())]);
+        let ended = run(
+            files.path(),
+            "lint --policy policy --format json a.yaml",
+            b"",
+        );
+        assert_eq!(ended.places(), expected, "{name}: {ended}");
+        let skips = ended.stderr.matches("a.yaml").count();
+        assert_eq!(skips, usize::from(name == "a template"), "{name}: {ended}");
+    }
+}
+
+#[test]
+fn stdin_is_a_file_like_any() {
+    let files = Files::new(&[("policy.yaml", policy()), ("good.yaml", good())]);
+    for (line, stdin, expected) in [
+        ("-", bad(), vec![format!("<stdin>:{PROTOCOL_LINE} TG001")]),
+        ("- -", bad(), vec![format!("<stdin>:{PROTOCOL_LINE} TG001")]),
+        ("-", good(), vec![]),
+        ("-", String::new(), vec![]),
+        ("good.yaml", bad(), vec![]),
+    ] {
+        let line = format!("lint --policy policy.yaml --format json {line}");
+        let ended = run(files.path(), &line, stdin.as_bytes());
+        assert_eq!(ended.places(), expected, "{line}: {ended}");
+    }
+}
+
+#[test]
+fn a_template_is_told_once_to_people_too() {
+    let template = format!("{{{{ if .x }}}}\n{}{{{{ end }}}}\n", bad());
+    let files = Files::new(&[("policy.yaml", policy()), ("t.yaml", template)]);
+    let ended = run(files.path(), "lint --policy policy.yaml t.yaml", b"");
+    assert_eq!(ended.status, Some(0), "{ended}");
+    let told = format!("{}{}", ended.stdout, ended.stderr);
+    assert_eq!(told.matches("t.yaml").count(), 1, "{ended}");
+}
+
+#[test]
+fn files_are_one_mesh() {
+    let api = entry("api", "api.example.com", "10.40.0.9", "HTTP");
+    let files = Files::new(&[
+        ("policy.yaml", policy()),
+        ("a/api.yaml", api),
+        ("b/proxy.yaml", good()),
+    ]);
+    let places = |paths: &str| {
+        let line = format!("lint --policy policy.yaml --format json {paths}");
+        run(files.path(), &line, b"").places()
+    };
+    let captures = vec![format!("a/api.yaml:{PROTOCOL_LINE} TG013")];
+    assert_eq!(places("a"), captures, "alone it captures corp-squid");
+    assert!(
+        places("a b").is_empty(),
+        "the other file protects corp-squid"
+    );
+    assert!(places("b a").is_empty(), "in any order");
+}
+
+#[test]
+fn what_a_policy_lets_through_is_not_reported() {
+    let exempt = |fields: &str| policy_and(&format!("exemptions: [{{reason: r, {fields}}}]"));
+    let found = vec![format!("bad.yaml:{PROTOCOL_LINE} TG001")];
+    let nothing: Vec<String> = vec![];
+    for (policy, expected) in [
+        (exempt("checks: [TG001]"), &nothing),
+        (exempt("checks: [tg001]"), &nothing),
+        (exempt("checks: [TG002]"), &found),
+        (exempt("namespace: default, name: bad"), &nothing),
+        (exempt("namespace: 'd*', name: 'b?d'"), &nothing),
+        (exempt("namespace: default, name: worse"), &found),
+        (exempt("namespace: prod"), &found),
+        (exempt("checks: [TG001], expires: 9999-12-31"), &nothing),
+        (
+            exempt("checks: [TG001], expires: 2020-12-31, owner: o"),
+            &found,
+        ),
+        (policy_and("checks: {TG001: {mode: Off}}"), &nothing),
+        (policy_and("checks: {TG001: {mode: 'Off'}}"), &nothing),
+        (policy_and("checks: {TG001: {mode: Audit}}"), &found),
+        (policy_and("checks: {TG002: {mode: Off}}"), &found),
+        (policy().replace("mode: Mutate", "mode: Off"), &nothing),
+        (policy().replace("mode: Mutate", "mode: Audit"), &found),
+        (
+            policy()
+                .replace("name: sandbox", "name: default")
+                .replace("mode: Audit", "mode: Off")
+                .replace(": sandbox", ": default"),
+            &nothing,
+        ),
+    ] {
+        let files = Files::new(&[("policy.yaml", &policy), ("bad.yaml", &bad())]);
+        let ended = run(
+            files.path(),
+            "lint --policy policy.yaml --format json bad.yaml",
+            b"",
+        );
+        assert_eq!(&ended.places(), expected, "{policy}\n{ended}");
+        assert_eq!(
+            ended.status,
+            Some(i32::from(!expected.is_empty())),
+            "{ended}"
+        );
+    }
+}

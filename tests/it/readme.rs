@@ -1,0 +1,80 @@
+//! Proves that the README's commands do what it shows: each is run, and what it prints is compared
+//! to the letter where the README shows it.
+
+use std::process::Command;
+
+const README: &str = include_str!("../../README.md");
+const PREFIX: &str = "$ cargo run --release -- ";
+
+/// The commands of the README's console blocks, each with the output shown below it.
+fn commands() -> Vec<(String, String)> {
+    let mut commands: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    for line in README.lines() {
+        match (line, inside) {
+            ("```console", _) => inside = true,
+            ("```", true) => inside = false,
+            (line, true) if line.starts_with("$ ") => {
+                commands.push((line.to_owned(), String::new()))
+            }
+            (line, true) => {
+                let (_, output) = commands.last_mut().expect("output below a command");
+                output.push_str(line);
+                output.push('\n');
+            }
+            _ => {}
+        }
+    }
+    commands
+}
+
+#[test]
+fn commands_print_what_the_readme_shows() {
+    let mut shown = 0;
+    for (command, expected) in commands() {
+        let Some(arguments) = command.strip_prefix(PREFIX) else {
+            assert_eq!(
+                command, "$ make test",
+                "a command that this test does not know"
+            );
+            continue;
+        };
+        // Serving is proved by the webhook's tests, with these very arguments.
+        if arguments.starts_with("serve ") {
+            assert_eq!(arguments, "serve --policy examples/policies/corporate.yaml");
+            continue;
+        }
+        let output = Command::new(env!("CARGO_BIN_EXE_tunnelguard"))
+            .args(arguments.split(' '))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.stderr.is_empty(),
+            "{command}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(!stdout.is_empty(), "{command} prints nothing");
+        if !expected.is_empty() {
+            assert_eq!(stdout, expected, "{command}");
+            shown += 1;
+        }
+    }
+    assert!(shown >= 2, "the README shows what lint and trace print");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let targets = README
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    for target in targets.filter(|target| !target.starts_with("http")) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(target);
+        assert!(
+            path.exists(),
+            "README links to {target}, which does not exist"
+        );
+    }
+}

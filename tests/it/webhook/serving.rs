@@ -1,0 +1,235 @@
+//! A `tunnelguard serve` that runs as a child, and a client that trusts its authority alone.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use axum::body::{Body, to_bytes};
+use base64::Engine as _;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::support::{CORPORATE, LIMIT, repository, tunnelguard};
+
+/// A server that runs until it is dropped, whatever happens before.
+pub(super) struct Serving {
+    child: Child,
+    /// Disconnected once the process has closed its stdout.
+    lines: mpsc::Receiver<String>,
+    pub(super) webhook: SocketAddr,
+    pub(super) health: SocketAddr,
+    authority: PathBuf,
+    /// Stands in for the machine's directory of temporary files.
+    temporary: TempDir,
+}
+
+/// An HTTP response.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) content_type: String,
+    pub(super) body: String,
+}
+
+/// A connection over which requests are sent, one after the other.
+pub(super) struct Client(SendRequest<Body>);
+
+impl Serving {
+    /// Starts a server, and waits until it has said where it serves.
+    pub(super) fn start() -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let mut command = tunnelguard();
+        command.env("TMPDIR", temporary.path());
+        command
+            .arg("serve")
+            .arg("--policy")
+            .arg(repository(CORPORATE));
+        command.args(["--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().expect("the binary starts");
+        let lines = lines(&mut child);
+        let mut serving = Self {
+            child,
+            lines,
+            webhook: ([0, 0, 0, 0], 0).into(),
+            health: ([0, 0, 0, 0], 0).into(),
+            authority: PathBuf::new(),
+            temporary,
+        };
+        serving.read_introduction();
+        serving
+    }
+
+    /// What is printed is what a person copies: addresses, and a curl line that names the CA.
+    fn read_introduction(&mut self) {
+        loop {
+            let line = self.lines.recv_timeout(LIMIT).expect("an introduction");
+            let mut words = line.split_whitespace();
+            if let Some(url) = words.clone().find_map(|word| word.strip_prefix("https://"))
+                && line.contains("serves")
+            {
+                self.webhook = url.parse().expect("an address");
+            } else if let Some(url) = words.clone().find_map(|word| word.strip_prefix("http://")) {
+                let address = url.split('/').next().unwrap_or_default();
+                self.health = address.parse().expect("an address");
+            } else if words.by_ref().any(|word| word == "--cacert") {
+                self.authority = words.next().expect("a file").into();
+            } else if line.starts_with("Ctrl-C") {
+                return;
+            }
+        }
+    }
+
+    /// A connection to the webhook.
+    pub(super) async fn client(&self) -> Client {
+        let pem = std::fs::read(&self.authority).expect("the file that is printed");
+        let mut trust = RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(&pem).expect("PEM");
+        trust.add(root).expect("a root");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(trust)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = ServerName::from(self.webhook.ip());
+        let stream = TcpStream::connect(self.webhook).await.expect("TCP");
+        let stream = connector.connect(name, stream).await.expect("TLS");
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+        tokio::spawn(connection);
+        Client(sender)
+    }
+
+    /// A connection to the probes.
+    pub(super) async fn probe(&self) -> Client {
+        let stream = TcpStream::connect(self.health).await.expect("TCP");
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+        tokio::spawn(connection);
+        Client(sender)
+    }
+
+    /// The directory that it writes to.
+    pub(super) fn temporary(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Sends SIGTERM, and waits for the end.
+    pub(super) fn terminate(&mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        let sent = Command::new("/bin/sh")
+            .args(["-c", "kill -TERM \"$0\"", &id])
+            .status();
+        assert!(sent.expect("a shell").success(), "no signal could be sent");
+        loop {
+            match self.lines.recv_timeout(LIMIT) {
+                Ok(_) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("SIGTERM does not end it"),
+            }
+        }
+        self.child.wait().expect("its status")
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The lines of its stdout, as they come.
+fn lines(child: &mut Child) -> mpsc::Receiver<String> {
+    let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in stdout.lines() {
+            if sender.send(line.expect("UTF-8")).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+impl Client {
+    /// Sends a request with whatever body.
+    pub(super) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: impl Into<Body>,
+    ) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "x");
+        let request = request.body(body.into()).expect("a request");
+        let exchange = async {
+            let response = self.0.send_request(request).await.expect("a response");
+            let status = response.status();
+            let content_type = response.headers()["content-type"]
+                .to_str()
+                .expect("text")
+                .to_owned();
+            let body = to_bytes(Body::new(response.into_body()), usize::MAX).await;
+            let body = String::from_utf8(body.expect("a body").to_vec()).expect("text");
+            Answer {
+                status,
+                content_type,
+                body,
+            }
+        };
+        timeout(LIMIT, exchange).await.expect("an answer in time")
+    }
+
+    /// Sends a review, and holds the answer against the contract that every answer obeys; what is
+    /// left is the `response`, with its patch decoded.
+    pub(super) async fn ask(&mut self, path: &str, review: &Value) -> Value {
+        let answer = self.send(Method::POST, path, review.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        assert_eq!(answer.content_type, "application/json");
+        let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
+        assert_eq!(answer["kind"], "AdmissionReview");
+        let mut response = answer["response"].clone();
+        assert_eq!(response["uid"], review["request"]["uid"]);
+        let allowed = response["allowed"].as_bool().expect("a decision");
+        match (path, allowed) {
+            ("/mutate", allowed) => assert!(allowed, "/mutate never denies: {response}"),
+            (_, true) => assert_eq!(response["status"], Value::Null),
+            (_, false) => assert_eq!(response["status"]["code"], 403),
+        }
+        if let Some(patch) = response["patch"].as_str() {
+            assert_eq!(path, "/mutate", "/validate never patches");
+            assert_eq!(response["patchType"], "JSONPatch");
+            let patch = base64::engine::general_purpose::STANDARD.decode(patch);
+            response["patch"] = serde_json::from_slice(&patch.expect("base64")).expect("JSON");
+        }
+        let warnings = response["warnings"].as_array();
+        for warning in warnings.into_iter().flatten() {
+            let warning = warning.as_str().expect("text");
+            assert!(warning.chars().count() <= 256, "{warning}");
+            assert!(!warning.contains(char::is_control), "{warning:?}");
+        }
+        response
+    }
+}
