@@ -54,16 +54,18 @@ fn rows_without_a_place_keep_their_keys() {
         ("broken/a.yaml", "a: [".to_owned()),
     ]);
     std::fs::create_dir(files.path().join("empty")).unwrap();
+    let lint = |directory: &str, outbound: &str| {
+        let proxy = "--proxy 10.20.0.5:3128";
+        let line = format!("lint {directory} {proxy} --outbound {outbound} --format json");
+        run(files.path(), &line, b"")
+    };
     for directory in ["empty", "unrelated"] {
-        let line = "--outbound REGISTRY_ONLY --proxy 10.20.0.5:3128 --format json";
-        let ended = run(files.path(), &format!("lint {directory} {line}"), b"");
+        let ended = lint(directory, "REGISTRY_ONLY");
         assert_eq!(ended.status, Some(1), "{ended}");
         let mut rows = ended.rows();
         let message = rows[0]["message"].take();
-        assert!(
-            message.as_str().unwrap().contains("REGISTRY_ONLY"),
-            "{message}"
-        );
+        let message = message.as_str().unwrap();
+        assert!(message.contains("REGISTRY_ONLY"), "{message}");
         let expected = json!([{
             "check": "TG017", "severity": "error", "message": null,
             "file": null, "line": null, "column": null, "path": null, "object": null,
@@ -71,15 +73,7 @@ fn rows_without_a_place_keep_their_keys() {
         }]);
         assert_eq!(Value::from(rows), expected, "{directory}");
 
-        let ended = run(
-            files.path(),
-            &format!("lint {directory} {line} --outbound ALLOW_ANY").replacen(
-                "--outbound REGISTRY_ONLY ",
-                "",
-                1,
-            ),
-            b"",
-        );
+        let ended = lint(directory, "ALLOW_ANY");
         assert_eq!(
             (ended.status, ended.rows()),
             (Some(0), vec![]),

@@ -59,6 +59,21 @@ fn statuses() {
 
 #[test]
 fn sources() {
+    for (name, text, expected) in texts() {
+        let files = Files::new(&[("a.yaml", text), ("policy", policy())]);
+        let ended = run(
+            files.path(),
+            "lint --policy policy --format json a.yaml",
+            b"",
+        );
+        assert_eq!(ended.places(), expected, "{name}: {ended}");
+        let skips = ended.stderr.matches("a.yaml").count();
+        assert_eq!(skips, usize::from(name == "a template"), "{name}: {ended}");
+    }
+}
+
+/// A name, the text of a.yaml, and what is found in it.
+fn texts() -> Vec<(&'static str, String, Vec<String>)> {
     let list = |items: &[String]| {
         let items = items
             .iter()
@@ -75,8 +90,7 @@ fn sources() {
     );
     let template = format!("{{{{- if .Values.proxy }}}}\n{}{{{{- end }}}}\n", bad());
     let at = |line: usize| format!("a.yaml:{line} TG001");
-    // (name, text of a.yaml, findings)
-    for (name, text, expected) in [
+    vec![
         ("one document", bad(), vec![at(PROTOCOL_LINE)]),
         ("nothing", String::new(), vec![]),
         ("comments", "# a: [\n---\n# b\n".to_owned(), vec![]),
@@ -116,17 +130,7 @@ fn sources() {
             ),
             vec!["a.yaml:6 TG000".to_owned(), at(PROTOCOL_LINE)],
         ),
-    ] {
-        let files = Files::new(&[("a.yaml", text), ("policy", policy())]);
-        let ended = run(
-            files.path(),
-            "lint --policy policy --format json a.yaml",
-            b"",
-        );
-        assert_eq!(ended.places(), expected, "{name}: {ended}");
-        let skips = ended.stderr.matches("a.yaml").count();
-        assert_eq!(skips, usize::from(name == "a template"), "{name}: {ended}");
-    }
+    ]
 }
 
 #[test]

@@ -80,101 +80,102 @@ fn pure_layers_deny_the_disallowed_lints() {
     }
 }
 
+/// A file, its text, and what is said of it; nothing: it is fine.
+const PLANTED: &[(&str, &str, &str)] = &[
+    (
+        "src/mesh/a.rs",
+        "use crate::server::Server;",
+        "src/mesh/a.rs:1: mesh → server (crate::server::Server)",
+    ),
+    ("src/mesh/a.rs", "use crate::mesh::view;", ""),
+    (
+        "src/pki/a.rs",
+        "\nfn f() { crate::state::load() }",
+        "src/pki/a.rs:2: pki → state (crate::state::load)",
+    ),
+    (
+        "src/policy/a.rs",
+        "use crate::{mesh, report::{self}};",
+        "src/policy/a.rs:1: policy → report (crate::report::self)",
+    ),
+    (
+        "src/policy/a.rs",
+        "use super::super::source;",
+        "src/policy/a.rs:1: policy → source (crate::source)",
+    ),
+    (
+        "src/policy/a/mod.rs",
+        "use super::super::source;",
+        "src/policy/a/mod.rs:1: policy → source (crate::source)",
+    ),
+    ("src/policy/checks/a.rs", "use super::super::source;", ""),
+    (
+        "src/mesh/mod.rs",
+        "pub use super::commands::main;",
+        "src/mesh/mod.rs:1: mesh → commands (crate::commands::main)",
+    ),
+    (
+        "src/report/a.rs",
+        "//! See [crate::server].\n/* crate::pki /* */ */ const A: &str = \"crate::pki\";",
+        "",
+    ),
+    (
+        "src/report/a.rs",
+        "const A: &str = r#\"\"crate::pki\"#; use crate::pki;",
+        "src/report/a.rs:1: report → pki (crate::pki)",
+    ),
+    (
+        "src/mesh/a.rs",
+        "#[cfg(test)]\nmod tests { use crate::pki; }\nuse crate::server;",
+        "src/mesh/a.rs:3: mesh → server (crate::server)",
+    ),
+    ("src/mesh/a.rs", "#[cfg(test)] use crate::pki;", ""),
+    (
+        "src/mesh/a.rs",
+        "fn f<'a>(c: char) -> bool { c == '\"' } use crate::pki; // \"",
+        "src/mesh/a.rs:1: mesh → pki (crate::pki)",
+    ),
+    ("src/mesh/tests/a.rs", "use crate::server;", ""),
+    (
+        "src/mesh/a.rs",
+        "let t = std::time::SystemTime::now();",
+        "src/mesh/a.rs:1: mesh is pure, and names std::time::SystemTime::now",
+    ),
+    (
+        "src/policy/a.rs",
+        "use std::{collections::BTreeMap, fs::{self, File}};",
+        "src/policy/a.rs:1: policy is pure, and names std::fs::self",
+    ),
+    (
+        "src/admission/a.rs",
+        "use std::time as t; t::Instant::now()",
+        "src/admission/a.rs:1: admission is pure, and names t::Instant::now",
+    ),
+    (
+        "src/admission/a.rs",
+        "f().await",
+        "src/admission/a.rs:1: admission is pure, and names await",
+    ),
+    (
+        "src/admission/a.rs",
+        "tracing::info!(\"\");",
+        "src/admission/a.rs:1: admission is pure, and names tracing::info",
+    ),
+    (
+        "src/mesh/a.rs",
+        "use std::net::{IpAddr, TcpStream};",
+        "src/mesh/a.rs:1: mesh is pure, and names std::net::TcpStream",
+    ),
+    ("src/server/a.rs", "std::time::Instant::now()", ""),
+];
+
 #[test]
 fn planted_violations_are_found() {
-    // (file, text, what is said; nothing: it is fine)
-    let cases = [
-        (
-            "src/mesh/a.rs",
-            "use crate::server::Server;",
-            "src/mesh/a.rs:1: mesh → server (crate::server::Server)",
-        ),
-        ("src/mesh/a.rs", "use crate::mesh::view;", ""),
-        (
-            "src/pki/a.rs",
-            "\nfn f() { crate::state::load() }",
-            "src/pki/a.rs:2: pki → state (crate::state::load)",
-        ),
-        (
-            "src/policy/a.rs",
-            "use crate::{mesh, report::{self}};",
-            "src/policy/a.rs:1: policy → report (crate::report::self)",
-        ),
-        (
-            "src/policy/a.rs",
-            "use super::super::source;",
-            "src/policy/a.rs:1: policy → source (crate::source)",
-        ),
-        (
-            "src/policy/a/mod.rs",
-            "use super::super::source;",
-            "src/policy/a/mod.rs:1: policy → source (crate::source)",
-        ),
-        ("src/policy/checks/a.rs", "use super::super::source;", ""),
-        (
-            "src/mesh/mod.rs",
-            "pub use super::commands::main;",
-            "src/mesh/mod.rs:1: mesh → commands (crate::commands::main)",
-        ),
-        (
-            "src/report/a.rs",
-            "//! See [crate::server].\n/* crate::pki /* */ */ const A: &str = \"crate::pki\";",
-            "",
-        ),
-        (
-            "src/report/a.rs",
-            "const A: &str = r#\"\"crate::pki\"#; use crate::pki;",
-            "src/report/a.rs:1: report → pki (crate::pki)",
-        ),
-        (
-            "src/mesh/a.rs",
-            "#[cfg(test)]\nmod tests { use crate::pki; }\nuse crate::server;",
-            "src/mesh/a.rs:3: mesh → server (crate::server)",
-        ),
-        ("src/mesh/a.rs", "#[cfg(test)] use crate::pki;", ""),
-        (
-            "src/mesh/a.rs",
-            "fn f<'a>(c: char) -> bool { c == '\"' } use crate::pki; // \"",
-            "src/mesh/a.rs:1: mesh → pki (crate::pki)",
-        ),
-        ("src/mesh/tests/a.rs", "use crate::server;", ""),
-        (
-            "src/mesh/a.rs",
-            "let t = std::time::SystemTime::now();",
-            "src/mesh/a.rs:1: mesh is pure, and names std::time::SystemTime::now",
-        ),
-        (
-            "src/policy/a.rs",
-            "use std::{collections::BTreeMap, fs::{self, File}};",
-            "src/policy/a.rs:1: policy is pure, and names std::fs::self",
-        ),
-        (
-            "src/admission/a.rs",
-            "use std::time as t; t::Instant::now()",
-            "src/admission/a.rs:1: admission is pure, and names t::Instant::now",
-        ),
-        (
-            "src/admission/a.rs",
-            "f().await",
-            "src/admission/a.rs:1: admission is pure, and names await",
-        ),
-        (
-            "src/admission/a.rs",
-            "tracing::info!(\"\");",
-            "src/admission/a.rs:1: admission is pure, and names tracing::info",
-        ),
-        (
-            "src/mesh/a.rs",
-            "use std::net::{IpAddr, TcpStream};",
-            "src/mesh/a.rs:1: mesh is pure, and names std::net::TcpStream",
-        ),
-        ("src/server/a.rs", "std::time::Instant::now()", ""),
-    ];
-    for (path, text, expected) in cases {
+    for (path, text, expected) in PLANTED {
         let source = Source::new(path, text);
         let mut found = source.iter().flat_map(forbidden_edges).next();
         found = found.or_else(|| source.iter().flat_map(impurities).next());
-        assert_eq!(found.unwrap_or_default(), expected, "{path}: {text}");
+        assert_eq!(found.unwrap_or_default(), *expected, "{path}: {text}");
     }
 }
 
