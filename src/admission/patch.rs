@@ -53,11 +53,15 @@ fn pointer(path: &FieldPath) -> PointerBuf {
 }
 
 fn annotate(object: &Value, note: &str) -> Vec<PatchOperation> {
-    let path = FieldPath::root().key("metadata").key("annotations");
+    let metadata = FieldPath::root().key("metadata");
+    let path = metadata.clone().key("annotations");
     let annotations = object
         .pointer(&path.pointer())
         .filter(|value| value.is_object());
     let mut operations = Vec::new();
+    if !object.get("metadata").is_some_and(Value::is_object) {
+        operations.push(Edit::set(metadata, false, json!({})));
+    }
     if annotations.is_none() {
         operations.push(Edit::set(path.clone(), false, json!({})));
     }

@@ -183,31 +183,31 @@ fn mutate(
     (answer, Decision::Repaired, checks_of(&mended))
 }
 
-/// What was changed, why, and what was not seen, in one line.
+/// What was changed, why, and what was not seen, in one line; the first repair stands for many.
 fn repair_warning(entry: &ServiceEntry, mended: &[Finding], context: Context<'_>) -> String {
-    let changes = mended.iter().map(|finding| {
-        let port = finding.port.and_then(|number| entry.port(number));
-        let from = port
-            .and_then(|port| port.protocol_text.as_deref())
-            .unwrap_or("(none)");
-        format!("{} {} {from}→TCP", finding.check, finding.path)
-    });
-    let changes = changes.collect::<Vec<_>>().join(", ");
-    let proxy = mended
-        .first()
-        .and_then(|finding| finding.proxies.first())
-        .map_or("a proxy", |concerned| &concerned.proxy.name);
-    let unseen = if context.sees_mesh {
-        ""
-    } else {
-        "; DestinationRules and other entries were not seen"
+    let Some(first) = mended.first() else {
+        return String::new();
     };
-    let explain = mended
+    let port = first.port.and_then(|number| entry.port(number));
+    let from = port
+        .and_then(|port| port.protocol_text.as_deref())
+        .unwrap_or("(none)");
+    let proxy = first
+        .proxies
         .first()
-        .map(|finding| finding.check.to_string())
-        .unwrap_or_default();
+        .map_or("a proxy", |concerned| &concerned.proxy.name);
+    let more = match mended.len() {
+        1 => String::new(),
+        count => format!(" and {} more ports", count - 1),
+    };
+    let unseen = match context.sees_mesh {
+        true => "",
+        false => "; DestinationRules and other entries were not seen",
+    };
     format!(
-        "repaired {changes}: CONNECT to {proxy} would get 404{unseen} (tunnelguard explain {explain})"
+        "{check} {path} repaired: {from}→TCP{more}, since CONNECT to {proxy} would get 404{unseen} (tunnelguard explain {check})",
+        check = first.check,
+        path = first.path,
     )
 }
 

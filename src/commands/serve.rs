@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -138,10 +139,16 @@ struct Trial {
 
 impl Trial {
     fn write(authority: &str, snapshot: &Snapshot) -> anyhow::Result<Self> {
-        let name = format!("tunnelguard-{}", std::process::id());
+        // New, under a name that nobody can foresee, and for its owner alone: the printed lines
+        // trust the certificate in it.
+        let nanoseconds = jiff::Timestamp::now().subsec_nanosecond();
+        let name = format!("tunnelguard-{}-{nanoseconds}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         let place = || format!("cannot write to {}", directory.display());
-        std::fs::create_dir_all(&directory).with_context(place)?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&directory)
+            .with_context(place)?;
         std::fs::write(directory.join("ca.pem"), authority).with_context(place)?;
         let samples = samples::samples(snapshot);
         for sample in &samples {

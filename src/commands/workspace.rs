@@ -37,7 +37,9 @@ impl Workspace {
     /// # Errors
     /// A path that does not exist. What cannot be read inside is a problem, not an error.
     pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
-        let files = source::collect(paths, io::stdin().lock())?;
+        let mut files = source::collect(paths, io::stdin().lock())?;
+        // Files carry no creation time: their names decide, not the order of the arguments.
+        files.sort_by(|a, b| a.name.cmp(&b.name));
         let mut workspace = Self {
             files: Vec::new(),
             entries: Vec::new(),

@@ -82,7 +82,7 @@ impl fmt::Display for Rule {
             Self::ManyHosts => {
                 "several hosts need HTTP or TLS ports, or resolution NONE"
             }
-            Self::BadExportTo => "exportTo takes namespaces, `.`, `*` or `~`",
+            Self::BadExportTo => "exportTo takes namespaces and `.`, each once, or `*` or `~` alone",
         })
     }
 }
@@ -111,7 +111,10 @@ fn hosts(entry: &ServiceEntry, reject: Reject<'_>) {
         reject(spec("hosts"), Rule::NoHost);
     }
     for (index, host) in entry.hosts.iter().enumerate() {
-        let name = host.strip_prefix("*.").unwrap_or(host);
+        // A partial wildcard (`*a.corp`) is only warned about.
+        let name = host
+            .strip_prefix('*')
+            .map_or(&**host, |rest| rest.trim_start_matches(['.', '-']));
         if &**host == "*" || !is_dns_name(name) {
             reject(spec("hosts").index(index), Rule::BadHost);
         }
@@ -217,9 +220,18 @@ fn is_dynamic(protocol: Protocol) -> bool {
     )
 }
 
+/// `validateExportTo`: namespaces, `.`, `*` or `~`, each once; `*` and `~` stand alone.
 fn export_to(entry: &ServiceEntry, reject: Reject<'_>) {
+    let mut seen = HashSet::new();
     for (index, to) in entry.export_to.iter().enumerate() {
-        if !matches!(&**to, "." | "*" | "~") && !is_dns_label(to) {
+        let named = if &**to == "." {
+            &*entry.namespace
+        } else {
+            &**to
+        };
+        let alone = matches!(named, "*" | "~") && entry.export_to.len() > 1;
+        let known = matches!(named, "*" | "~") || is_dns_label(named);
+        if !known || alone || !seen.insert(named) {
             reject(spec("exportTo").index(index), Rule::BadExportTo);
         }
     }

@@ -1,18 +1,21 @@
 //! What a check is, and what it is given.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::mesh::service_entry::Port;
 use crate::mesh::simulation::{Dial, Environment, Outcome, Prediction, Speech, simulate};
-use crate::mesh::view::Alone;
+use crate::mesh::view::{Alone, EntriesOnly};
 use crate::mesh::{FieldPath, Mesh, MeshView, Overlay, ServiceEntry};
 
 use super::compile::PolicySet;
 use super::dials::{ELSEWHERE, addresses_of, dial, others};
 use super::finding::{Concerned, Finding, Severity};
 use super::proxy::{Evidence, Proxy};
+use super::repair::Proof;
 use super::spec::Mode;
 use super::suspicion::suspect;
 
@@ -62,6 +65,7 @@ pub struct Subject<'a> {
     /// Which proxies it claims, with what becomes of their dials.
     pub claims: Vec<Claim<'a>>,
     view: Overlay<'a>,
+    entries_only: EntriesOnly<'a>,
 }
 
 /// One port of the entry, with one proxy that it is.
@@ -72,6 +76,15 @@ pub struct Claim<'a> {
     pub proxy: Arc<Proxy>,
     /// What becomes of each of its dials.
     pub reaches: Vec<Reach>,
+    /// What all claims of the port share, worked out when first asked for.
+    pub(crate) of_port: Rc<OfPort>,
+}
+
+/// What is worked out once a port, however many proxies claim it.
+#[derive(Debug, Default)]
+pub(crate) struct OfPort {
+    pub(crate) proof: OnceCell<Proof>,
+    hijacks: OnceCell<bool>,
 }
 
 /// What becomes of one dial of a claimed proxy.
@@ -94,15 +107,22 @@ impl<'a> Subject<'a> {
             context,
             claims: Vec::new(),
             view,
+            entries_only: view.of_entries_only(),
         };
+        // Nobody sees it: it does nothing to anyone.
+        if subject.namespaces().is_empty() {
+            return subject;
+        }
         for port in &entry.ports {
             let proxies = subject.proxies_of(port);
+            let shared = Rc::new(OfPort::default());
             for proxy in proxies.into_iter().filter(|proxy| !proxy.tunnel) {
                 let reaches = subject.reaches(port, &proxy);
                 subject.claims.push(Claim {
                     port,
                     proxy,
                     reaches,
+                    of_port: shared.clone(),
                 });
             }
         }
@@ -139,7 +159,13 @@ impl<'a> Subject<'a> {
         namespaces
     }
 
-    /// What becomes of a dial, with everything in view.
+    /// What becomes of a dial, by the ServiceEntries in view: findings go by them where the view
+    /// holds kinds that are not modelled.
+    pub fn foresee(&self, dial: &Dial) -> Prediction<'_> {
+        simulate(&self.entries_only, dial, &self.context.environment)
+    }
+
+    /// What becomes of a dial, with everything in view: Unknown where that cannot be told.
     pub fn predict(&self, dial: &Dial, environment: &Environment<'_>) -> Prediction<'_> {
         simulate(&self.view, dial, environment)
     }
@@ -161,8 +187,7 @@ impl<'a> Subject<'a> {
         let environment = &self.context.environment;
         let alone = Alone(self.entry);
         let solo = simulate(&alone, dial, environment);
-        let actual = self.predict(dial, environment);
-        // Findings go by the ServiceEntries where the view holds kinds that are not modelled.
+        let actual = self.foresee(dial);
         let outcome = match actual.outcome {
             Outcome::Unknown => solo.outcome,
             known => known,
@@ -190,7 +215,14 @@ impl<'a> Subject<'a> {
 
     /// Whether the entry takes connections on `port` that are meant for others, and what becomes
     /// of the first such.
-    pub fn hijacks(&self, port: &Port) -> bool {
+    pub fn hijacks(&self, claim: &Claim<'_>) -> bool {
+        *claim
+            .of_port
+            .hijacks
+            .get_or_init(|| self.takes_others(claim.port))
+    }
+
+    fn takes_others(&self, port: &Port) -> bool {
         let claimed: Vec<IpAddr> = self
             .claims
             .iter()
@@ -244,6 +276,7 @@ impl<'a> Subject<'a> {
             proxies: vec![Concerned {
                 proxy: claim.proxy.clone(),
                 port: claim.port.number,
+                severity: claim.severity(),
             }],
             fix: None,
         }

@@ -6,7 +6,7 @@ use crate::mesh::{FieldPath, ServiceEntry};
 
 use super::check::{CheckId, Context, Subject};
 use super::checks::{self, undeclared_proxy};
-use super::finding::{Finding, Severity};
+use super::finding::Finding;
 use super::fix::{Fix, Safety};
 use super::spec::Mode;
 
@@ -75,7 +75,7 @@ fn join(known: &mut Finding, other: Finding) {
         _ => None,
     };
     for concerned in other.proxies {
-        if !known.proxies.contains(&concerned) {
+        if !known.proxies.iter().any(|own| own.is_same(&concerned)) {
             known.proxies.push(concerned);
         }
     }
@@ -96,30 +96,21 @@ pub fn in_force(
     context: &Context<'_>,
     today: jiff::civil::Date,
 ) -> Vec<Finding> {
-    let kept = findings.into_iter().filter_map(|mut finding| {
+    let (namespace, name) = entry.map_or(("", ""), |e| (&*e.namespace, &*e.name));
+    let kept = findings.into_iter().filter_map(|finding| {
         let check = finding.check;
-        finding.proxies.retain(|concerned| {
+        finding.keeping(|concerned| {
             let mut policies = context.policies.about(&concerned.proxy);
             policies.any(|policy| {
-                let (namespace, name) = entry.map_or(("", ""), |e| (&*e.namespace, &*e.name));
-                let exempt = entry.is_some()
-                    && policy
-                        .exemptions(namespace, name, check)
-                        .any(|e| e.holds(today));
+                let mut exemptions = policy.exemptions(namespace, name, check);
+                let exempt = entry.is_some() && exemptions.any(|e| e.holds(today));
                 let ceiling = policy
                     .ceiling(check)
                     .min(policy.evidence_ceiling(concerned.proxy.evidence))
                     .min(policy.mode_in(namespace));
                 !exempt && ceiling != Mode::Off
             })
-        });
-        let about_nobody = check == checks::unreadable::CHECK.id;
-        (about_nobody || !finding.proxies.is_empty()).then_some(finding)
+        })
     });
     kept.collect()
-}
-
-/// The worst severity among findings.
-pub fn worst(findings: &[Finding]) -> Option<Severity> {
-    findings.iter().map(|finding| finding.severity).max()
 }

@@ -34,6 +34,15 @@ pub struct Concerned {
     pub proxy: Arc<Proxy>,
     /// Its port that the finding is about.
     pub port: u16,
+    /// How bad it is for this one.
+    pub severity: Severity,
+}
+
+impl Concerned {
+    /// Whether both speak of the same proxy and port.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.port == other.port && self.proxy == other.proxy
+    }
 }
 
 /// Stands for the proxies in [`Finding::what`] and [`Finding::brief`].
@@ -82,6 +91,32 @@ impl Finding {
             "{check} {} {brief} (tunnelguard explain {check})",
             self.path
         )
+    }
+
+    /// What is left of it for the proxies that `keep` keeps, and as bad as it is for them; `None`
+    /// where none is left of some.
+    #[must_use]
+    pub fn keeping(mut self, mut keep: impl FnMut(&Concerned) -> bool) -> Option<Self> {
+        if self.proxies.is_empty() {
+            return Some(self);
+        }
+        self.proxies.retain(|concerned| keep(concerned));
+        self.severity = self
+            .proxies
+            .iter()
+            .map(|concerned| concerned.severity)
+            .max()?;
+        Some(self)
+    }
+
+    /// Sets how bad it is, for all its proxies.
+    #[must_use]
+    pub fn rated(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        for concerned in &mut self.proxies {
+            concerned.severity = severity;
+        }
+        self
     }
 
     /// Whether it can be mended without asking.

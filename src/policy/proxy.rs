@@ -176,7 +176,7 @@ impl ProxyIndex {
     }
 
     /// The proxies that `entry` claims with `port`: its number is the proxy's, and one of its
-    /// hosts, addresses or endpoints is. The port's `targetPort` plays no part.
+    /// hosts, or of the IPs and ranges in its addresses or endpoints, is. The port's `targetPort` plays no part.
     pub fn claimed(&self, entry: &ServiceEntry, port: &Port) -> Vec<&Proxy> {
         let Some(of_port) = self.ports.get(&port.number) else {
             return Vec::new();
@@ -195,8 +195,6 @@ impl ProxyIndex {
         for endpoint in &entry.endpoints {
             if let Ok(ip) = endpoint.address.parse::<IpAddr>() {
                 of_port.by_range(IpNet::from(ip), &mut found);
-            } else {
-                of_port.by_host(&normal_host(&endpoint.address), &mut found);
             }
         }
         found.into_iter().map(|id| &self.proxies[id]).collect()

@@ -33,6 +33,8 @@ pub struct ServiceEntry {
     pub namespace: Box<str>,
     /// `metadata.name`, else `metadata.generateName`, else empty.
     pub name: Box<str>,
+    /// Whether the name is a `generateName`, which many objects may share.
+    pub name_is_generated: bool,
     /// `metadata.creationTimestamp` in seconds since 1970; `None` for an object not stored yet.
     pub created: Option<i64>,
     /// Whether `metadata.deletionTimestamp` is set.

@@ -127,11 +127,9 @@ impl RawMetadata {
         let problems = &mut entry.problems;
         let path = |field: &str| FieldPath::root().key("metadata").key(field);
         let generated = self.generate_name.take(|| path("generateName"), problems);
-        entry.name = self
-            .name
-            .take(|| path("name"), problems)
-            .or(generated)
-            .unwrap_or_default();
+        let name = self.name.take(|| path("name"), problems);
+        entry.name_is_generated = name.is_none();
+        entry.name = name.or(generated).unwrap_or_default();
         if let Some(namespace) = self.namespace.take(|| path("namespace"), problems)
             && !namespace.is_empty()
         {

@@ -28,6 +28,8 @@ pub(crate) enum Target {
     Elsewhere(Vec<String>),
     /// To nothing: no endpoint.
     Empty,
+    /// To wherever this name leads.
+    Unresolved(String),
     /// To the endpoints of whichever entry of the host istiod saw last.
     Contested,
     /// The cluster does not exist, because another entry owns the host's.
@@ -42,7 +44,7 @@ impl Target {
             Self::Dialled | Self::Selected => Outcome::Tunnel,
             Self::Port(_) | Self::Elsewhere(_) => Outcome::Hijacked,
             Self::Empty | Self::Missing | Self::NotDynamic => Outcome::NoEndpoints,
-            Self::Contested => Outcome::Unknown,
+            Self::Contested | Self::Unresolved(_) => Outcome::Unknown,
         }
     }
 }
@@ -233,13 +235,19 @@ impl<'a> Endpoints<'a> {
                 Target::Empty
             };
         }
-        let all = |port_only: bool| {
-            self.addresses.iter().all(|(address, port)| {
-                *port == dial.port && (port_only || self.leads_to(address, dial, environment))
-            })
-        };
-        if all(false) {
-            return Target::Dialled;
+        let mut unresolved = None;
+        let mut elsewhere = false;
+        for (address, port) in &self.addresses {
+            match self.leads_to(address, dial, environment) {
+                _ if *port != dial.port => elsewhere = true,
+                Some(there) => elsewhere |= !there,
+                None => unresolved = Some((*address).to_owned()),
+            }
+        }
+        match unresolved {
+            _ if elsewhere => {}
+            Some(name) => return Target::Unresolved(name),
+            None => return Target::Dialled,
         }
         let shown = self
             .addresses
@@ -251,20 +259,26 @@ impl<'a> Endpoints<'a> {
         Target::Elsewhere(shown.collect())
     }
 
-    /// Whether an endpoint is the address dialled. A host name of which nothing is known is
-    /// taken to lead to the entry's own address where it has exactly one: that is what its
-    /// author says.
-    fn leads_to(&self, address: &str, dial: &Dial, environment: &Environment<'_>) -> bool {
+    /// Whether an endpoint is the address dialled; `None` where that depends on where a name leads.
+    /// One of the entry's own hosts is taken to lead to its own address where it has exactly one:
+    /// that is what its author says.
+    fn leads_to(&self, address: &str, dial: &Dial, environment: &Environment<'_>) -> Option<bool> {
         if let Ok(ip) = address.parse::<IpAddr>() {
-            return ip == dial.address;
+            return Some(ip == dial.address);
         }
         let known = environment
             .names
             .and_then(|names| names.get(&*address.to_ascii_lowercase()));
         if let Some(known) = known {
-            return known.iter().all(|ip| *ip == dial.address);
+            return Some(known.iter().all(|ip| *ip == dial.address));
         }
-        let mut own = self.base.usable_addresses();
-        own.next() == Some(dial.address) && own.next().is_none()
+        let own: Vec<IpAddr> = self.base.usable_addresses().collect();
+        if self.base.hosts.iter().any(|host| **host == *address) {
+            return Some(own == [dial.address]);
+        }
+        match own.contains(&dial.address) {
+            true => None,
+            false => Some(false),
+        }
     }
 }

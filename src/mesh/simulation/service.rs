@@ -5,6 +5,7 @@
 
 use crate::mesh::address::Address;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use crate::mesh::service_entry::{Port, Resolution, ServiceEntry};
 use crate::mesh::view::{Mesh, Query, Ranked, age_order, kept_namespace};
@@ -54,10 +55,8 @@ pub(crate) fn in_line<'a>(mesh: &'a dyn Mesh, query: &Query<'_>) -> Vec<Service<
         let Some(port) = ranked.entry.port(query.port) else {
             continue;
         };
-        for host in &ranked.entry.hosts {
-            if !query.one_namespace_a_host || is_kept(mesh, host, &ranked, query.namespace) {
-                expand(mesh, &ranked, host, port, &mut services);
-            }
+        for host in deciding_hosts(mesh, &ranked, port, query) {
+            expand(mesh, &ranked, host, port, query.address, &mut services);
         }
     }
     services.sort_by(|a, b| {
@@ -73,6 +72,26 @@ pub(crate) fn in_line<'a>(mesh: &'a dyn Mesh, query: &Query<'_>) -> Vec<Service<
     services
 }
 
+/// Of an entry's hosts those that can matter: the first in Istio's order stands for all, unless a
+/// server name or endpoints of its own tell one from another.
+fn deciding_hosts<'a>(
+    mesh: &dyn Mesh,
+    ranked: &Ranked<'a>,
+    port: &Port,
+    query: &Query<'_>,
+) -> Vec<&'a str> {
+    let entry = ranked.entry;
+    let hosts = entry.hosts.iter().map(|host| &**host);
+    let mut kept: Vec<&str> = hosts
+        .filter(|host| !query.one_namespace_a_host || is_kept(mesh, host, ranked, query.namespace))
+        .collect();
+    kept.sort_unstable();
+    if !port.protocol.is_tls() && entry.resolution != Resolution::None {
+        kept.truncate(1);
+    }
+    kept
+}
+
 fn is_kept(mesh: &dyn Mesh, host: &str, ranked: &Ranked<'_>, namespace: &str) -> bool {
     if *ranked.entry.namespace == *namespace {
         return true;
@@ -86,6 +105,7 @@ fn expand<'a>(
     ranked: &Ranked<'a>,
     host: &'a str,
     port: &'a Port,
+    dialled: IpAddr,
     services: &mut Vec<Service<'a>>,
 ) {
     let entry = ranked.entry;
@@ -98,8 +118,22 @@ fn expand<'a>(
             sequence: ranked.sequence,
         });
     };
+    let (mut elsewhere, mut strange_ranges) = (0, 0);
     for written in &entry.addresses {
         match written.address {
+            // Of what cannot take the dial one is enough, to say that the listener is there.
+            Address::Single(ip) if ip != dialled && !ip.is_unspecified() => {
+                elsewhere += 1;
+                if elsewhere == 1 {
+                    push(Bind::At(written.address));
+                }
+            }
+            Address::Range(net) if !net.contains(&dialled) && !net.addr().is_unspecified() => {
+                strange_ranges += 1;
+                if strange_ranges == 1 {
+                    push(Bind::At(written.address));
+                }
+            }
             // Dropped without a word: an entry with bad addresses alone vanishes.
             Address::Invalid => {}
             // 0.0.0.0 is how Istio writes "no address".

@@ -169,7 +169,9 @@ impl Way<'_> {
                     Target::Elsewhere(endpoints) => {
                         format!("{cluster}: forwarded to {}", endpoints.join(" or "))
                     }
-                    Target::Contested => format!("{cluster}: cannot be told"),
+                    Target::Contested | Target::Unresolved(_) => {
+                        format!("{cluster}: cannot be told")
+                    }
                     Target::Empty => format!("{cluster}: no endpoint, closed"),
                     Target::Missing | Target::NotDynamic => {
                         format!("{cluster}: does not exist, closed")
@@ -237,6 +239,9 @@ fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String
             "{name} has resolution {resolution} and forwards what it takes on port {port} to {}, whatever address was dialled",
             endpoints.join(" or ")
         ),
+        Target::Unresolved(host) => {
+            format!("{name} forwards it to wherever {host} leads, which nothing in view tells")
+        }
         Target::Contested => format!(
             "several entries in namespace {} list {host} and bring different endpoints; which of them istiod keeps depends on the order in which it saw them",
             service.entry.namespace

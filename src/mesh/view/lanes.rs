@@ -34,8 +34,8 @@ pub(super) struct Lanes {
     match_all: BTreeSet<Place>,
     server_names: HashMap<Box<str>, BTreeSet<Place>>,
     any_server_name: BTreeSet<Place>,
-    /// HTTP_PROXY replaces what it finds, Mongo and MySQL refuse company: where one of them is
-    /// on the wildcard listener, every entry counts.
+    /// HTTP_PROXY replaces what it finds, Mongo and MySQL refuse company, `::` is on the wildcard
+    /// listener of some: where one of them is, every entry counts.
     pub(super) rare: BTreeSet<Place>,
 }
 
@@ -119,6 +119,8 @@ impl Lanes {
         for written in &entry.addresses {
             match written.address {
                 Address::Invalid => {}
+                // `::` means "no address" to IPv6 sidecars only.
+                Address::Single(ip) if ip.is_unspecified() && ip.is_ipv6() => act(&mut self.rare),
                 Address::Single(ip) if ip.is_unspecified() => {
                     self.wildcard(entry, port.protocol, &mut act);
                 }
@@ -175,6 +177,10 @@ impl Lanes {
         let mut lanes: Vec<&BTreeSet<Place>> = Vec::with_capacity(7);
         if let Some(name) = query.server_name {
             lanes.extend(self.server_names.get(name));
+            // `*.corp` covers `a.corp`.
+            for (dot, _) in name.match_indices('.') {
+                lanes.extend(self.server_names.get(format!("*{}", &name[dot..]).as_str()));
+            }
         }
         lanes.extend([
             &self.any_range,
@@ -191,7 +197,9 @@ impl Lanes {
 /// With resolution NONE and no address, an entry that names endpoints listens on their IPs
 /// (`buildSidecarOutboundListeners` in `pilot/pkg/networking/core/listener.go`).
 fn listening_endpoints(entry: &ServiceEntry) -> impl Iterator<Item = IpAddr> + '_ {
-    let applies = entry.resolution == Resolution::None && entry.addresses.is_empty();
+    let mut addresses = entry.addresses.iter();
+    let applies = entry.resolution == Resolution::None
+        && (entry.addresses.is_empty() || addresses.any(|written| &*written.text == "0.0.0.0"));
     let endpoints = entry.endpoints.iter().filter(move |_| applies);
     endpoints.filter_map(|endpoint| endpoint.address.parse().ok())
 }

@@ -14,11 +14,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::service_entry::ServiceEntry;
+use super::service_entry::{Resolution, ServiceEntry};
 pub use alone::Alone;
 use lanes::{Lanes, Place, Scope, slots};
 pub(crate) use order::{age_order, kept_namespace, line_order};
-pub use overlay::Overlay;
+pub use overlay::{EntriesOnly, Overlay};
 
 /// A ServiceEntry and where it stands in line.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// The key of an entry; `None` where it has no name, so that it is nobody's twin.
     pub fn of(entry: &ServiceEntry) -> Option<Self> {
-        (!entry.name.is_empty()).then(|| Self {
+        (!entry.name.is_empty() && !entry.name_is_generated).then(|| Self {
             namespace: entry.namespace.clone(),
             name: entry.name.clone(),
         })
@@ -99,6 +99,13 @@ pub struct MeshView {
     lanes: HashMap<u16, HashMap<Scope, Lanes>>,
     unmodelled: Vec<Unmodelled>,
     next: u64,
+}
+
+/// What an overlay does to a view: one entry hidden, one put in.
+#[derive(Clone, Copy, Debug, Default)]
+struct Change<'a> {
+    hidden: Option<u64>,
+    own: Option<Ranked<'a>>,
 }
 
 impl MeshView {
@@ -187,13 +194,29 @@ impl MeshView {
         }
     }
 
+    fn with_host_and<'v>(&'v self, host: &str, change: Change<'v>) -> Vec<Ranked<'v>> {
+        let places = self.by_host.get(host);
+        let sequences = places.into_iter().flatten();
+        let visible = sequences.filter(|sequence| Some(**sequence) != change.hidden);
+        let mut found: Vec<Ranked<'v>> = visible
+            .filter_map(|sequence| self.ranked(*sequence))
+            .collect();
+        found.extend(
+            change
+                .own
+                .filter(|own| own.entry.hosts.iter().any(|own| **own == *host)),
+        );
+        found
+    }
+
     fn ranked(&self, sequence: u64) -> Option<Ranked<'_>> {
         let entry = self.entries.get(&sequence)?;
         Some(Ranked { entry, sequence })
     }
 
-    /// As [`Mesh::deciders`], as if `except` were not there.
-    fn deciders_except(&self, query: &Query<'_>, except: Option<u64>) -> Vec<Ranked<'_>> {
+    /// As [`Mesh::deciders`], with the change of an overlay.
+    fn deciders_with(&self, query: &Query<'_>, change: Change<'_>) -> Vec<Ranked<'_>> {
+        let except = change.hidden;
         let mut found = BTreeSet::new();
         for scope in [Scope::Everyone, Scope::Namespace(query.namespace.into())] {
             let scopes = self.lanes.get(&query.port);
@@ -206,17 +229,23 @@ impl MeshView {
                 }
             }
             for lane in lanes.shared(query) {
-                let mut eligible = lane
+                let eligible = lane
                     .iter()
                     .filter(|place| Some(place.sequence) != except)
-                    .filter(|place| self.is_in_scope(place.sequence, query));
-                let Some(first) = eligible.next() else {
-                    continue;
-                };
-                found.insert(first.sequence);
-                let others =
-                    eligible.take_while(|other| !lanes.rare.is_empty() || first.ties(other));
-                found.extend(others.map(|place| place.sequence));
+                    .filter(|place| self.is_in_scope(place.sequence, query, change));
+                // The first in line counts, and what stands before it without a claim to its
+                // place.
+                let mut first: Option<&Place> = None;
+                for place in eligible {
+                    let behind = first.is_some_and(|first| !first.ties(place));
+                    if behind && lanes.rare.is_empty() {
+                        break;
+                    }
+                    found.insert(place.sequence);
+                    if first.is_none() && !self.may_listen_elsewhere(place.sequence) {
+                        first = Some(place);
+                    }
+                }
             }
         }
         found
@@ -225,8 +254,20 @@ impl MeshView {
             .collect()
     }
 
+    /// Whether endpoints may draw the entry from the wildcard listener: with resolution NONE it
+    /// listens on those of its host, which other entries can bring.
+    fn may_listen_elsewhere(&self, sequence: u64) -> bool {
+        let Some(entry) = self.entries.get(&sequence) else {
+            return true;
+        };
+        let mut hosts = entry.hosts.iter();
+        entry.resolution == Resolution::None
+            && (!entry.endpoints.is_empty()
+                || hosts.any(|host| self.by_host.get(host).is_some_and(|all| all.len() > 1)))
+    }
+
     /// Whether the client sees a service of the entry where one namespace a host is kept.
-    fn is_in_scope(&self, sequence: u64, query: &Query<'_>) -> bool {
+    fn is_in_scope(&self, sequence: u64, query: &Query<'_>, change: Change<'_>) -> bool {
         if !query.one_namespace_a_host {
             return true;
         }
@@ -234,7 +275,7 @@ impl MeshView {
             return false;
         };
         entry.hosts.iter().any(|host| {
-            let rivals = self.with_host(host);
+            let rivals = self.with_host_and(host, change);
             kept_namespace(&rivals, query.namespace) == Some(&*entry.namespace)
         })
     }
@@ -242,15 +283,11 @@ impl MeshView {
 
 impl Mesh for MeshView {
     fn deciders(&self, query: &Query<'_>) -> Vec<Ranked<'_>> {
-        self.deciders_except(query, None)
+        self.deciders_with(query, Change::default())
     }
 
     fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
-        let places = self.by_host.get(host);
-        let sequences = places.into_iter().flatten();
-        sequences
-            .filter_map(|sequence| self.ranked(*sequence))
-            .collect()
+        self.with_host_and(host, Change::default())
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {

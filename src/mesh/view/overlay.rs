@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::mesh::service_entry::ServiceEntry;
 
-use super::{Mesh, MeshView, ObjectKey, Query, Ranked, Unmodelled};
+use super::{Change, Mesh, MeshView, ObjectKey, Query, Ranked, Unmodelled};
 
 /// A view with one object added, or put in the place of its stored form.
 #[derive(Clone, Copy)]
@@ -39,29 +39,32 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    fn own(&self) -> Option<Ranked<'_>> {
+    /// The same, as if objects of kinds that are not modelled were not there.
+    pub fn of_entries_only(self) -> EntriesOnly<'a> {
+        EntriesOnly(self)
+    }
+
+    fn change(&self) -> Change<'_> {
         let sequence = self.sequence;
-        self.entry.map(|entry| Ranked { entry, sequence })
+        Change {
+            hidden: self.hidden,
+            own: self.entry.map(|entry| Ranked { entry, sequence }),
+        }
     }
 }
 
 impl Mesh for Overlay<'_> {
     fn deciders(&self, query: &Query<'_>) -> Vec<Ranked<'_>> {
-        let mut found = self.base.deciders_except(query, self.hidden);
-        found.extend(self.own().filter(|own| {
+        let change = self.change();
+        let mut found = self.base.deciders_with(query, change);
+        found.extend(change.own.filter(|own| {
             own.entry.is_visible_from(query.namespace) && own.entry.port(query.port).is_some()
         }));
         found
     }
 
     fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
-        let mut found = self.base.with_host(host);
-        found.retain(|ranked| Some(ranked.sequence) != self.hidden);
-        found.extend(
-            self.own()
-                .filter(|own| own.entry.hosts.iter().any(|h| &**h == host)),
-        );
-        found
+        self.base.with_host_and(host, self.change())
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {
@@ -70,5 +73,27 @@ impl Mesh for Overlay<'_> {
 
     fn ranges(&self, port: u16, limit: usize) -> Vec<IpAddr> {
         self.base.ranges(port, limit)
+    }
+}
+
+/// An overlay without the objects of kinds that are not modelled.
+#[derive(Clone, Copy)]
+pub struct EntriesOnly<'a>(Overlay<'a>);
+
+impl Mesh for EntriesOnly<'_> {
+    fn deciders(&self, query: &Query<'_>) -> Vec<Ranked<'_>> {
+        self.0.deciders(query)
+    }
+
+    fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
+        self.0.with_host(host)
+    }
+
+    fn unmodelled(&self) -> Option<&Unmodelled> {
+        None
+    }
+
+    fn ranges(&self, port: u16, limit: usize) -> Vec<IpAddr> {
+        self.0.ranges(port, limit)
     }
 }

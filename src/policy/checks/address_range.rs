@@ -45,9 +45,9 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             let path = FieldPath::spec().key("addresses").index(index);
             let mut finding =
                 subject.finding(&CHECK, claim, path, words(&written.text, net, shortest));
-            let hijacks = claim.port.protocol.is_tcp() && subject.hijacks(claim.port);
+            let hijacks = claim.port.protocol.is_tcp() && subject.hijacks(claim);
             if hijacks && claim.proxy.evidence != Evidence::Suspected {
-                finding.severity = Severity::Error;
+                finding = finding.rated(Severity::Error);
             }
             findings.push(finding);
         }

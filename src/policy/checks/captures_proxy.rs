@@ -12,6 +12,7 @@
 //! **Fix.** None: the TCP entry that would protect the proxy, whole. Its default mode is Audit,
 //! because the author of this entry is not the one to act.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::mesh::ServiceEntry;
@@ -19,7 +20,7 @@ use crate::mesh::protocol::ListenerClass;
 use crate::mesh::service_entry::Port;
 use crate::mesh::simulation::Outcome;
 use crate::policy::check::{Check, CheckId, Subject};
-use crate::policy::dials::{addresses_of, dial};
+use crate::policy::dials::{ADDRESSES_A_PROXY, NOBODY_V4, addresses_of, dial};
 use crate::policy::finding::{Concerned, Finding, Severity};
 use crate::policy::proxy::Proxy;
 use crate::policy::spec::Mode;
@@ -81,9 +82,9 @@ fn takes_strangers(entry: &ServiceEntry, port: &Port) -> bool {
 
 /// What becomes of a dial of an unclaimed proxy because of this entry, if anything bad does.
 fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome> {
-    let addresses = addresses_of(proxy, subject.entry);
+    let addresses = addresses(subject, proxy);
     for namespace in subject.namespaces() {
-        for address in addresses.iter().filter(|address| proxy.is_at(**address)) {
+        for address in &addresses {
             let reach = subject.reach(&dial(namespace, *address, port.number, proxy));
             // Closed because nobody declares it is another story: TG017.
             if reach.caused && reach.outcome != Outcome::BlackHole {
@@ -92,6 +93,24 @@ fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome>
         }
     }
     None
+}
+
+/// Where an unclaimed proxy is dialled. One known by host alone is where the entries of its host
+/// say, else anywhere.
+fn addresses(subject: &Subject<'_>, proxy: &Proxy) -> Vec<IpAddr> {
+    if !proxy.addresses.is_empty() {
+        return addresses_of(proxy, &ServiceEntry::default());
+    }
+    let hosts = proxy.hosts.iter();
+    let declared = hosts.flat_map(|host| subject.rivals(host));
+    let mut addresses: Vec<IpAddr> = declared
+        .flat_map(ServiceEntry::usable_addresses)
+        .take(ADDRESSES_A_PROXY)
+        .collect();
+    if addresses.is_empty() {
+        addresses.push(NOBODY_V4);
+    }
+    addresses
 }
 
 fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome) -> Finding {
@@ -107,6 +126,11 @@ fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome)
     } else {
         " unless the proxy has a TCP entry of its own"
     };
+    let severity = if sees_mesh {
+        Severity::Error
+    } else {
+        Severity::Warning
+    };
     let value = port.protocol;
     let cure = match port.protocol.is_tcp() {
         true => "Give this entry addresses of its own, or add",
@@ -114,11 +138,7 @@ fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome)
     };
     Finding {
         check: CHECK.id,
-        severity: if sees_mesh {
-            Severity::Error
-        } else {
-            Severity::Warning
-        },
+        severity,
         path: port.path("protocol"),
         port: Some(number),
         what: format!(
@@ -131,6 +151,7 @@ fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome)
         proxies: vec![Concerned {
             proxy: Arc::new(proxy.clone()),
             port: number,
+            severity,
         }],
         fix: None,
     }

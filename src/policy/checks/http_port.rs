@@ -81,7 +81,7 @@ pub(super) fn parsed_port(
     };
     let mut finding = subject.finding(check, claim, claim.port.path("protocol"), words);
     if fails && claim.proxy.evidence != Evidence::Suspected {
-        finding.severity = Severity::Error;
+        finding = finding.rated(Severity::Error);
     }
     finding.fix = repair.fix;
     finding

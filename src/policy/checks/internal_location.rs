@@ -37,7 +37,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             brief: "MESH_INTERNAL: {proxy} is outside the mesh; set MESH_EXTERNAL".to_owned(),
         };
         let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
-        finding.severity = Severity::Warning;
+        finding = finding.rated(Severity::Warning);
         finding.fix = Some(Fix::for_a_person(vec![Edit::set(
             path,
             true,

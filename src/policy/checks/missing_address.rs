@@ -74,7 +74,7 @@ fn missing(subject: &Subject<'_>, claim: &Claim<'_>) -> Vec<(IpAddr, Outcome)> {
         let namespaces = subject.namespaces().into_iter();
         let mut predictions = namespaces.map(|namespace| {
             let dial = dial(namespace, ip, claim.port.number, &claim.proxy);
-            let prediction = subject.predict(&dial, &subject.context.environment);
+            let prediction = subject.foresee(&dial);
             (prediction.outcome, prediction.by.is_some())
         });
         predictions
@@ -102,11 +102,11 @@ fn incomplete(subject: &Subject<'_>, claim: &Claim<'_>, missing: &[(IpAddr, Outc
         brief: format!("{shown} of {{proxy}} is not listed; add it to the addresses"),
     };
     let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
-    finding.severity = if broken {
+    finding = finding.rated(if broken {
         Severity::Error
     } else {
         Severity::Warning
-    };
+    });
     if entry.resolution == Resolution::None {
         let all = entry
             .usable_addresses()

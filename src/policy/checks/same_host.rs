@@ -54,7 +54,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             let path = FieldPath::spec().key("hosts").index(index);
             let mut finding = subject.finding(&CHECK, claim, path, words);
             if claim.proxy.evidence != Evidence::Suspected {
-                finding.severity = Severity::Error;
+                finding = finding.rated(Severity::Error);
             }
             findings.push(finding);
         }
@@ -72,7 +72,7 @@ fn loses(subject: &Subject<'_>, claim: &Claim<'_>) -> bool {
     subject.namespaces().into_iter().any(|namespace| {
         addresses.iter().any(|address| {
             let dial = dial(namespace, *address, claim.port.number, &claim.proxy);
-            let actual = subject.predict(&dial, environment);
+            let actual = subject.foresee(&dial);
             let blamed = actual
                 .by
                 .is_some_and(|by| std::ptr::eq(by.entry, subject.entry));

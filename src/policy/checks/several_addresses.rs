@@ -57,8 +57,8 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         };
         let path = FieldPath::spec().key("resolution");
         let mut finding = subject.finding(&CHECK, claim, path, words);
-        if claim.proxy.evidence != Evidence::Suspected && subject.hijacks(claim.port) {
-            finding.severity = Severity::Error;
+        if claim.proxy.evidence != Evidence::Suspected && subject.hijacks(claim) {
+            finding = finding.rated(Severity::Error);
         }
         finding.fix = forward_as_dialled(entry);
         findings.push(finding);

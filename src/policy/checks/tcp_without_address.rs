@@ -50,7 +50,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn without_address(subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
-    let hijacks = subject.hijacks(claim.port);
+    let hijacks = subject.hijacks(claim);
     let mut reaches = claim.reaches.iter();
     let captured = reaches.any(|reach| reach.outcome == Outcome::NotFound);
     let resolution = subject.entry.resolution;
@@ -92,7 +92,7 @@ fn without_address(subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
     };
     let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
     if (hijacks || captured) && claim.proxy.evidence != Evidence::Suspected {
-        finding.severity = Severity::Error;
+        finding = finding.rated(Severity::Error);
     }
     // Several addresses need resolution NONE (TG018).
     let fits = resolution == Resolution::None || addresses.len() == 1;

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::mesh::service_entry::ServiceEntry;
-use crate::mesh::simulation::{Outcome, simulate};
+use crate::mesh::simulation::{OutboundPolicy, Outcome, simulate};
 use crate::mesh::{FieldPath, MeshView};
 use crate::policy::check::{Check, CheckId, Context, Subject};
 use crate::policy::dials::{ELSEWHERE, addresses_of, dial};
@@ -36,6 +36,10 @@ pub(crate) static CHECK: Check = Check {
 /// Looks at every declared proxy with everything in view.
 pub(crate) fn run(context: Context<'_>, findings: &[Finding]) -> Vec<Finding> {
     let mut found = Vec::new();
+    // Forwarded as it is: there is nothing to close.
+    if context.environment.outbound == OutboundPolicy::AllowAny {
+        return found;
+    }
     for proxy in context
         .policies
         .proxies
@@ -63,8 +67,14 @@ fn cut_off(context: Context<'_>, proxy: &Proxy, port: u16) -> Vec<IpAddr> {
     let mut namespaces = vec![ELSEWHERE];
     let (nobody, mesh): (ServiceEntry, &MeshView) = (ServiceEntry::default(), context.mesh);
     for entry in mesh.entries().filter(|entry| entry.port(port).is_some()) {
-        if !entry.is_public() && !namespaces.contains(&&*entry.namespace) {
-            namespaces.push(&entry.namespace);
+        let named = entry.export_to.iter().map(|to| match &**to {
+            "." => &*entry.namespace,
+            to => to,
+        });
+        for namespace in named.filter(|to| entry.is_visible_from(to)) {
+            if !entry.is_public() && !namespaces.contains(&namespace) {
+                namespaces.push(namespace);
+            }
         }
     }
     let addresses = addresses_of(proxy, &nobody);
@@ -100,6 +110,7 @@ fn undeclared(context: Context<'_>, proxy: &Proxy, port: u16, addresses: &[IpAdd
         proxies: vec![Concerned {
             proxy: Arc::new(proxy.clone()),
             port,
+            severity: Severity::Error,
         }],
         fix: None,
     }

@@ -24,7 +24,8 @@ use super::proxy::Evidence;
 use super::spec::Mode;
 pub(crate) use obstacle::leads_to_another_port;
 use obstacle::obstacles;
-use proof::{Proof, prove};
+pub(crate) use proof::Proof;
+use proof::prove;
 
 /// What is to be done about a port.
 #[derive(Clone, Debug)]
@@ -45,8 +46,11 @@ pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
         edit.push_str("; ");
         edit.push_str(&obstacle.advice(subject, claim));
     }
-    let proof = prove(subject, port, &candidate);
-    let safety = match (obstacles.is_empty(), &proof) {
+    let proof = claim
+        .of_port
+        .proof
+        .get_or_init(|| prove(subject, port, &candidate));
+    let safety = match (obstacles.is_empty(), proof) {
         (true, Proof::Harm(harm)) => {
             edit.push_str("; but ");
             edit.push_str(harm);

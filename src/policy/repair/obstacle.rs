@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::mesh::ServiceEntry;
 use crate::mesh::address::{Address, is_ipv4_mapped};
 use crate::mesh::service_entry::{Port, Resolution};
 use crate::mesh::validation::{Rule, validate};
+use crate::mesh::{FieldPath, ServiceEntry};
 use crate::policy::check::{Claim, Subject};
 
 /// Why the rule refuses a repair.
@@ -55,7 +55,7 @@ pub(super) fn obstacles(
     }
     if found.is_empty() {
         found.extend(
-            rejections(entry, port, candidate)
+            rejections(subject, candidate)
                 .map(Obstacle::Rejected)
                 .next(),
         );
@@ -122,17 +122,22 @@ pub(crate) fn leads_to_another_port(entry: &ServiceEntry, port: &Port) -> bool {
 
 /// What istiod refuses after the repair, or before it other than this port's unknown protocol.
 fn rejections<'a>(
-    entry: &ServiceEntry,
-    port: &Port,
+    subject: &Subject<'a>,
     candidate: &ServiceEntry,
 ) -> impl Iterator<Item = Rule> + 'a {
-    let healed = port.path("protocol");
-    let before = validate(entry).into_iter().filter(move |rejection| {
-        rejection.rule != Rule::UnknownProtocol || rejection.path != healed
+    // The unknown protocols of other proxies' ports are repaired along with this one.
+    let healed: Vec<FieldPath> = subject
+        .claims
+        .iter()
+        .map(|claim| claim.port.path("protocol"))
+        .collect();
+    let all = validate(subject.entry)
+        .into_iter()
+        .chain(validate(candidate));
+    let left = all.filter(move |rejection| {
+        rejection.rule != Rule::UnknownProtocol || !healed.contains(&rejection.path)
     });
-    before
-        .chain(validate(candidate))
-        .map(|rejection| rejection.rule)
+    left.map(|rejection| rejection.rule)
 }
 
 impl Obstacle {

@@ -7,26 +7,47 @@
 use jiff::civil::Date;
 
 use crate::mesh::ServiceEntry;
+use crate::mesh::address::Address;
 
 use super::check::{CheckId, Context};
 use super::checks;
 use super::compile::{Exemption, Policy};
+use super::evaluator::evaluate;
 use super::finding::{Finding, Severity};
 use super::fix::Edit;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, normal_host};
+use super::repair::repaired;
 use super::spec::{Existing, Mode, OnUnsafe};
 
-/// What the policies say about one finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InForce {
-    /// The strictest mode that holds, after every ceiling; Off where all are exempt.
+/// What one policy says about one finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The mode that holds, after every ceiling.
     pub mode: Mode,
-    /// What Mutate does without a safe fix, as the strictest has it.
+    /// What Mutate does without a safe fix.
     pub on_unsafe: OnUnsafe,
     /// What happens to it if the object already had it.
     pub existing: Existing,
+}
+
+/// What the policies say about one finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InForce {
+    /// One rule a policy that is neither off nor exempts it; several proxies bring several.
+    pub rules: Vec<Rule>,
     /// What to say about exemptions that no longer hold.
     pub expired: Vec<String>,
+}
+
+impl InForce {
+    /// The strictest mode; Off where no policy has a say.
+    pub fn mode(&self) -> Mode {
+        self.rules
+            .iter()
+            .map(|rule| rule.mode)
+            .max()
+            .unwrap_or(Mode::Off)
+    }
 }
 
 /// The outcome of a review of the final object.
@@ -47,24 +68,18 @@ impl Verdict {
     }
 }
 
-/// What the policies say about a finding on `today`.
-///
-/// Each finding is judged under the policies whose proxy it is about; the strictest wins.
+/// What the policies say about a finding on `today`: each proxy is judged under the policies that
+/// have a say about it, and the strictest decision wins.
 pub fn in_force(
     finding: &Finding,
     entry: &ServiceEntry,
     context: &Context<'_>,
     today: Date,
 ) -> InForce {
-    let mut strictest = InForce {
-        mode: Mode::Off,
-        on_unsafe: OnUnsafe::Audit,
-        existing: Existing::Tolerate,
-        expired: Vec::new(),
-    };
+    let mut in_force = InForce::default();
     // What is wrong with the object's shape is the API server's to say.
     if finding.check == checks::unreadable::CHECK.id {
-        return strictest;
+        return in_force;
     }
     for concerned in &finding.proxies {
         for policy in context.policies.about(&concerned.proxy) {
@@ -75,19 +90,30 @@ pub fn in_force(
             if !holding.is_empty() || mode == Mode::Off {
                 continue;
             }
-            strictest
-                .expired
-                .extend(expired.into_iter().map(|e| expired_note(e, finding.check)));
-            if policy.on_unsafe == OnUnsafe::Enforce {
-                strictest.on_unsafe = OnUnsafe::Enforce;
-            }
-            if policy.existing == Existing::Enforce {
-                strictest.existing = Existing::Enforce;
-            }
-            strictest.mode = strictest.mode.max(mode);
+            let notes = expired.into_iter().map(|e| expired_note(e, finding.check));
+            in_force.expired.extend(notes);
+            in_force.rules.push(Rule {
+                mode,
+                on_unsafe: policy.on_unsafe,
+                existing: policy.existing,
+            });
         }
     }
-    strictest
+    in_force
+}
+
+/// The finding, for those of its proxies about which a policy has a say.
+fn with_a_say(
+    finding: Finding,
+    entry: &ServiceEntry,
+    context: &Context<'_>,
+    today: Date,
+) -> Option<Finding> {
+    let mut single = finding.clone();
+    finding.keeping(|concerned| {
+        single.proxies = vec![concerned.clone()];
+        in_force(&single, entry, context, today).mode() != Mode::Off
+    })
 }
 
 fn mode_under(policy: &Policy, proxy: &Proxy, check: CheckId, entry: &ServiceEntry) -> Mode {
@@ -121,7 +147,7 @@ pub fn repair(
 ) -> Option<(Vec<Edit>, Vec<Finding>)> {
     let mut modes = findings
         .iter()
-        .map(|finding| in_force(finding, entry, context, today).mode);
+        .map(|finding| in_force(finding, entry, context, today).mode());
     let effective = modes.clone().max()?;
     if effective != Mode::Mutate {
         return None;
@@ -149,6 +175,29 @@ pub fn repair(
     (!edits.is_empty()).then_some((edits, mended))
 }
 
+/// Whether the object as it stands would be repaired: then its safe fixes are still to be made,
+/// because the mutation was missed. A repair that is withheld for another error was not.
+fn would_be_repaired(
+    findings: &[Finding],
+    entry: &ServiceEntry,
+    context: &Context<'_>,
+    today: Date,
+) -> bool {
+    let Some((_, mended)) = repair(findings, entry, context, today) else {
+        return false;
+    };
+    let ports: Vec<u16> = mended.iter().filter_map(|finding| finding.port).collect();
+    let mut after = entry.clone();
+    for port in entry
+        .ports
+        .iter()
+        .filter(|port| ports.contains(&port.number))
+    {
+        after = repaired(&after, port);
+    }
+    !leaves_an_error(&evaluate(&after, *context), &after, context, today)
+}
+
 /// Whether a repaired object still has an error in force: then the repair is not sent. Exempt,
 /// Off and Audit-capped findings do not stand in the way.
 pub fn leaves_an_error(
@@ -159,7 +208,7 @@ pub fn leaves_an_error(
 ) -> bool {
     findings.iter().any(|finding| {
         finding.severity == Severity::Error
-            && in_force(finding, entry, context, today).mode >= Mode::Mutate
+            && in_force(finding, entry, context, today).mode() >= Mode::Mutate
     })
 }
 
@@ -172,26 +221,26 @@ pub fn judge(
     today: Date,
 ) -> Verdict {
     let mut verdict = Verdict::default();
+    let missed = would_be_repaired(&findings, entry, context, today);
     for finding in findings {
-        let rules = in_force(&finding, entry, context, today);
-        if rules.mode == Mode::Off {
+        let Some(finding) = with_a_say(finding, entry, context, today) else {
+            continue;
+        };
+        let in_force = in_force(&finding, entry, context, today);
+        if in_force.mode() == Mode::Off {
             continue;
         }
-        for note in rules.expired {
-            if !verdict.expired.contains(&note) {
-                verdict.expired.push(note);
+        for note in &in_force.expired {
+            if !verdict.expired.contains(note) {
+                verdict.expired.push(note.clone());
             }
         }
-        let tolerated = rules.existing == Existing::Tolerate
-            && old.is_some_and(|(old, known)| is_known(&finding, entry, old, known));
-        let denies = match rules.mode {
-            _ if finding.severity == Severity::Warning || tolerated => false,
-            Mode::Enforce => true,
-            // A safe fix that is still to be made: the mutation was missed.
-            Mode::Mutate => finding.has_safe_fix() || rules.on_unsafe == OnUnsafe::Enforce,
-            Mode::Audit | Mode::Off => false,
-        };
-        if denies {
+        let known = old.is_some_and(|(old, known)| is_known(&finding, entry, old, known));
+        if in_force
+            .rules
+            .iter()
+            .any(|rule| rule.denies(&finding, known, missed))
+        {
             verdict.denied.push(finding);
         } else {
             verdict.warned.push(finding);
@@ -200,8 +249,25 @@ pub fn judge(
     verdict
 }
 
-/// The ratchet: whether the old object had this finding, for the same port and every one of its
-/// proxies, at least as bad. An entry that widened its hosts, addresses or exportTo has it anew.
+impl Rule {
+    /// `known`: the old object had it; `missed`: the object would have been repaired.
+    fn denies(&self, finding: &Finding, known: bool, missed: bool) -> bool {
+        let tolerated = known && self.existing == Existing::Tolerate;
+        if finding.severity == Severity::Warning || tolerated {
+            return false;
+        }
+        match self.mode {
+            Mode::Enforce => true,
+            Mode::Mutate => {
+                (finding.has_safe_fix() && missed) || self.on_unsafe == OnUnsafe::Enforce
+            }
+            Mode::Audit | Mode::Off => false,
+        }
+    }
+}
+
+/// The ratchet: whether the old object had this finding, for every one of its proxies on the same
+/// port, at least as bad. An entry that widened its hosts, addresses or exportTo has it anew.
 fn is_known(
     finding: &Finding,
     entry: &ServiceEntry,
@@ -212,11 +278,12 @@ fn is_known(
         return false;
     }
     finding.proxies.iter().all(|concerned| {
-        known.iter().any(|known| {
-            family(known.check) == family(finding.check)
-                && known.port == finding.port
-                && known.severity >= finding.severity
-                && known.proxies.contains(concerned)
+        let mut family = known
+            .iter()
+            .filter(|known| family(known.check) == family(finding.check));
+        family.any(|known| {
+            let mut proxies = known.proxies.iter();
+            proxies.any(|own| own.is_same(concerned) && own.severity >= concerned.severity)
         })
     })
 }
@@ -229,18 +296,38 @@ fn family(check: CheckId) -> CheckId {
     }
 }
 
+/// Whether an entry reaches further than it did: to another host, to an address that no old one
+/// covers, or to a namespace that did not see it.
 fn widens(entry: &ServiceEntry, old: &ServiceEntry) -> bool {
-    let hosts = entry.hosts.iter().any(|host| !old.hosts.contains(host));
+    let old_hosts: Vec<Box<str>> = old.hosts.iter().map(|host| normal_host(host)).collect();
+    let hosts = entry
+        .hosts
+        .iter()
+        .any(|host| !old_hosts.contains(&normal_host(host)));
     // No address is every address.
     let addresses = !old.addresses.is_empty()
         && (entry.addresses.is_empty()
             || entry
                 .addresses
                 .iter()
-                .any(|new| !old.addresses.contains(new)));
-    let exported = !old.is_public()
-        && (entry.is_public() || entry.export_to.iter().any(|to| !old.export_to.contains(to)));
+                .any(|new| !is_covered(new.address, old)));
+    let sees = |to: &str| match to {
+        "." => old.is_visible_from(&entry.namespace),
+        "~" => true,
+        to => old.is_visible_from(to),
+    };
+    let exported =
+        !old.is_public() && (entry.is_public() || entry.export_to.iter().any(|to| !sees(to)));
     hosts || addresses || exported
+}
+
+fn is_covered(new: Address, old: &ServiceEntry) -> bool {
+    old.addresses.iter().any(|old| match (new, old.address) {
+        (Address::Single(ip), old) => old.contains(ip),
+        (Address::Range(new), Address::Range(old)) => old.contains(&new),
+        (Address::Invalid, _) => true,
+        (Address::Range(_), _) => false,
+    })
 }
 
 #[cfg(test)]

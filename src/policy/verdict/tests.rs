@@ -3,7 +3,7 @@
 use jiff::civil::date;
 use serde_json::{Value, json};
 
-use super::{judge, leaves_an_error, repair};
+use super::{judge, leaves_an_error, would_be_repaired};
 use crate::mesh::{MeshView, ServiceEntry};
 use crate::policy::check::Context;
 use crate::policy::compile::PolicySet;
@@ -28,7 +28,7 @@ fn entry(spec: &str) -> ServiceEntry {
 fn outcome(settings: &str, old: Option<&str>, spec: &str) -> String {
     let mut policy: Value = serde_saphyr::from_str(settings).unwrap();
     policy["proxies"] = json!([{
-        "name": "corp", "hosts": ["proxy.corp"], "addresses": ["10.20.0.5"], "ports": [3128]
+        "name": "corp", "hosts": ["proxy.corp"], "addresses": ["10.20.0.5"], "ports": [3128, 3129]
     }]);
     let document = serde_json::from_value(json!({
         "apiVersion": "tunnelguard.dev/v1alpha1", "kind": "ConnectProxyPolicy",
@@ -45,7 +45,7 @@ fn outcome(settings: &str, old: Option<&str>, spec: &str) -> String {
     let today = date(2026, 11, 21);
     let entry = entry(spec);
     let findings = evaluate(&entry, context);
-    let repaired = repair(&findings, &entry, &context, today).is_some();
+    let repaired = would_be_repaired(&findings, &entry, &context, today);
     let old = old.map(self::entry);
     let known = old.as_ref().map(|old| evaluate(old, context));
     let old = old.as_ref().zip(known.as_deref());
@@ -195,6 +195,44 @@ fn truth_table() {
             SAFE,
             "untouched denied",
         ),
+        // … which forgives what does not reach further than before.
+        (
+            "{mode: Enforce}".into(),
+            Some(
+                "{hosts: [Proxy.corp.], addresses: [10.20.0.0/24], exportTo: [.], ports: [{number: 3128, name: p, protocol: HTTP}]}",
+            ),
+            "{hosts: [proxy.corp], addresses: [10.20.0.5/32], exportTo: [team], ports: [{number: 3128, name: p, protocol: HTTP}]}",
+            "untouched warned",
+        ),
+        (
+            "{mode: Enforce}".into(),
+            Some(
+                "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: STATIC, ports: [{number: 3128, name: p, protocol: TCP}, {number: 3129, name: q, protocol: TCP}]}",
+            ),
+            "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: STATIC, ports: [{number: 3129, name: q, protocol: TCP}]}",
+            "untouched warned",
+        ),
+        (
+            "{mode: Enforce}".into(),
+            Some(
+                "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: STATIC, ports: [{number: 3128, name: p, protocol: TCP}]}",
+            ),
+            "{hosts: [proxy.corp], addresses: [10.20.0.5], resolution: STATIC, ports: [{number: 3128, name: p, protocol: TCP}, {number: 3129, name: q, protocol: TCP}]}",
+            "untouched denied",
+        ),
+        // One port can be repaired, the other cannot: neither repaired nor held against it.
+        (
+            "{mode: Mutate, onUnsafe: Audit}".into(),
+            None,
+            "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: HTTP}, {number: 3129, name: q, protocol: HTTP, targetPort: 80}]}",
+            "untouched warned",
+        ),
+        (
+            "{mode: Mutate}".into(),
+            None,
+            "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: connect}, {number: 3129, name: q, protocol: squid}]}",
+            "repaired denied",
+        ),
         (
             "{mode: Enforce}".into(),
             Some("{hosts: [proxy.corp], ports: [{number: 3128, name: p, protocol: HTTP}]}"),
@@ -228,4 +266,36 @@ fn a_repair_that_leaves_an_error_is_known() {
     };
     // Name evidence is capped at Audit and stands in nobody's way.
     assert!(!findings(SUSPECT));
+}
+
+#[test]
+fn a_weaker_policy_lends_its_settings_to_no_other() {
+    let policy = |name: &str, settings: Value| {
+        let mut spec = settings;
+        spec["proxies"] = json!([{"name": name, "hosts": ["proxy.corp"], "ports": [3128]}]);
+        serde_json::from_value(json!({
+            "apiVersion": "tunnelguard.dev/v1alpha1", "kind": "ConnectProxyPolicy",
+            "metadata": {"name": name}, "spec": spec,
+        }))
+        .unwrap()
+    };
+    let documents = [
+        policy("lenient", json!({"mode": "Mutate", "onUnsafe": "Audit"})),
+        policy("silent", json!({"mode": "Audit", "existing": "Enforce"})),
+    ];
+    let policies = PolicySet::compile(&documents).unwrap();
+    let mesh = MeshView::new();
+    let context = Context {
+        policies: &policies,
+        mesh: &mesh,
+        sees_mesh: false,
+        environment: crate::mesh::Environment::default(),
+    };
+    let entry = entry(UNSAFE);
+    let findings = evaluate(&entry, context);
+    let verdict = judge(findings, &entry, None, &context, date(2026, 11, 21));
+    assert!(
+        verdict.is_allowed() && !verdict.warned.is_empty(),
+        "{verdict:?}"
+    );
 }

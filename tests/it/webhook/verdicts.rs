@@ -19,7 +19,10 @@ async fn the_seed_is_repaired_in_every_version() {
         let warnings = response["warnings"].as_array().expect("said once");
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(
-            warnings[0].as_str().unwrap().starts_with("repaired TG001"),
+            warnings[0]
+                .as_str()
+                .unwrap()
+                .starts_with("TG001 spec.ports[0].protocol repaired"),
             "{warnings:?}"
         );
 
