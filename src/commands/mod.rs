@@ -87,7 +87,10 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Trace(arguments) => trace::run(&arguments, cli.format, out),
         Command::Explain(arguments) => explain::run(&arguments, cli.format, out),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tunnelguard", out);
+            // Through a buffer: clap panics where its output cannot be written.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tunnelguard", &mut script);
+            out.write_all(&script)?;
             Ok(Exit::Clean)
         }
     }
