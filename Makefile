@@ -39,7 +39,7 @@ lint: ## Run clippy; warnings are errors
 
 .PHONY: docs
 docs: ## Build the API documentation; warnings are errors
-	$(call stage,rustdoc,RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet)
+	$(call stage,rustdoc,RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet)
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Check licences and banned crates
