@@ -46,8 +46,8 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
     let mut snapshot = arguments.policy.snapshot()?;
-    let workspace = Workspace::read(&arguments.paths)?;
-    snapshot.mesh = workspace.mesh.clone();
+    let mut workspace = Workspace::read(&arguments.paths)?;
+    snapshot.mesh = std::mem::take(&mut workspace.mesh);
     snapshot.sees_mesh = true;
     let reported = judge(&workspace, &snapshot);
     match format {
@@ -88,9 +88,7 @@ fn exit(reported: &[Reported], fail_on: FailOn) -> Exit {
 /// Every finding, by file, line and check.
 fn judge(workspace: &Workspace, snapshot: &Snapshot) -> Vec<Reported> {
     let context = snapshot.context();
-    let today = jiff::Timestamp::now()
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .date();
+    let today = super::today();
     let mut reported: Vec<Reported> = workspace
         .problems
         .iter()

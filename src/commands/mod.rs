@@ -103,6 +103,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io_errors.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// The day by which exemptions expire: UTC.
+fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date()
+}
+
 /// Whether stdout shows colours.
 fn is_styled() -> bool {
     io::stdout().is_terminal()

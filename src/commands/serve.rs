@@ -78,9 +78,7 @@ fn reviewer(snapshot: Arc<Snapshot>) -> Review {
             ReviewPath::Mutate => Webhook::Mutate,
             ReviewPath::Validate => Webhook::Validate,
         };
-        let today = jiff::Timestamp::now()
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .date();
+        let today = super::today();
         match review(webhook, body, snapshot.context(), today) {
             Ok((body, record)) => {
                 log(webhook, &record);

@@ -208,9 +208,7 @@ impl<'a> Subject<'a> {
 
     /// Whether the entry means to cover an address: it lists it, or lists none that can be used.
     fn covers(&self, address: IpAddr) -> bool {
-        let mut addresses = self.entry.addresses.iter();
-        addresses.any(|written| written.address.contains(address))
-            || self.entry.usable_addresses().next().is_none()
+        self.entry.lists(address) || self.entry.usable_addresses().next().is_none()
     }
 
     /// Whether the entry takes connections on `port` that are meant for others, and what becomes
@@ -301,11 +299,24 @@ impl Claim<'_> {
         caused.max_by_key(|reach| reach.outcome.badness())
     }
 
-    /// Error where a dial fails because of the entry; name evidence is never more than a warning.
+    /// Error where a dial fails because of the entry.
     pub fn severity(&self) -> Severity {
-        if self.worst().is_some() && self.proxy.evidence != Evidence::Suspected {
-            return Severity::Error;
+        match self.worst() {
+            Some(_) => self.highest_severity(),
+            None => Severity::Warning,
         }
-        Severity::Warning
+    }
+
+    /// The finding as an error, as far as the evidence goes.
+    pub fn as_error(&self, finding: Finding) -> Finding {
+        finding.rated(self.highest_severity())
+    }
+
+    /// Name evidence is never more than a warning.
+    fn highest_severity(&self) -> Severity {
+        match self.proxy.evidence {
+            Evidence::Suspected => Severity::Warning,
+            Evidence::Observed | Evidence::Declared => Severity::Error,
+        }
     }
 }

@@ -104,11 +104,7 @@ pub fn in_force(
             policies.any(|policy| {
                 let mut exemptions = policy.exemptions(namespace, name, check);
                 let exempt = entry.is_some() && exemptions.any(|e| e.holds(today));
-                let ceiling = policy
-                    .ceiling(check)
-                    .min(policy.evidence_ceiling(concerned.proxy.evidence))
-                    .min(policy.mode_in(namespace));
-                !exempt && ceiling != Mode::Off
+                !exempt && policy.mode_for(namespace, check, concerned.proxy.evidence) != Mode::Off
             })
         })
     });

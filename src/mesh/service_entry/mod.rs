@@ -164,6 +164,13 @@ impl ServiceEntry {
         self.ports.iter().find(|port| port.number == number)
     }
 
+    /// Whether one of its addresses, single or a range, holds `ip`.
+    pub fn lists(&self, ip: IpAddr) -> bool {
+        self.addresses
+            .iter()
+            .any(|written| written.address.contains(ip))
+    }
+
     /// Whether istiod makes any service of it: one whose addresses are all bad vanishes.
     pub fn has_services(&self) -> bool {
         let mut addresses = self.addresses.iter();

@@ -64,8 +64,8 @@ pub(crate) fn build<'a>(services: &[Service<'a>], dial: &Dial) -> Listeners<'a> 
             (ListenerClass::None, _) => continue,
             (ListenerClass::Http, _) | (_, Bind::Anywhere) => &mut listeners.wildcard,
             (_, Bind::At(Address::Single(ip))) if ip == dial.address => &mut listeners.exact,
-            // 0.0.0.0 is how Istio writes "no address".
-            (_, Bind::At(Address::Single(ip))) if is_unspecified_for(ip, dial) => {
+            // `::` is the wildcard of IPv6 sidecars only; 0.0.0.0 came here as `Anywhere`.
+            (_, Bind::At(Address::Single(ip))) if ip.is_unspecified() && dial.address.is_ipv6() => {
                 &mut listeners.wildcard
             }
             (_, Bind::At(Address::Range(_))) => &mut listeners.wildcard,
@@ -74,11 +74,6 @@ pub(crate) fn build<'a>(services: &[Service<'a>], dial: &Dial) -> Listeners<'a> 
         Listener::join(slot, service, class, dial);
     }
     listeners
-}
-
-/// `0.0.0.0` means "no address" to any sidecar; `::` only to one that dials IPv6.
-fn is_unspecified_for(ip: std::net::IpAddr, dial: &Dial) -> bool {
-    ip.is_unspecified() && (ip.is_ipv4() || dial.address.is_ipv6())
 }
 
 impl<'a> Listener<'a> {

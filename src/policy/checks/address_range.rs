@@ -13,8 +13,7 @@ use ipnet::IpNet;
 use crate::mesh::FieldPath;
 use crate::mesh::address::Address;
 use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::{Finding, Severity};
-use crate::policy::proxy::Evidence;
+use crate::policy::finding::Finding;
 use crate::policy::spec::Mode;
 
 /// See the module.
@@ -46,8 +45,8 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             let mut finding =
                 subject.finding(&CHECK, claim, path, words(&written.text, net, shortest));
             let hijacks = claim.port.protocol.is_tcp() && subject.hijacks(claim);
-            if hijacks && claim.proxy.evidence != Evidence::Suspected {
-                finding = finding.rated(Severity::Error);
+            if hijacks {
+                finding = claim.as_error(finding);
             }
             findings.push(finding);
         }

@@ -12,8 +12,7 @@
 use crate::mesh::protocol::Protocol;
 use crate::mesh::simulation::Outcome;
 use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
-use crate::policy::finding::{Finding, Severity};
-use crate::policy::proxy::Evidence;
+use crate::policy::finding::Finding;
 use crate::policy::repair::repair;
 use crate::policy::spec::Mode;
 
@@ -80,8 +79,8 @@ pub(super) fn parsed_port(
         brief: format!("{brief}; {short}"),
     };
     let mut finding = subject.finding(check, claim, claim.port.path("protocol"), words);
-    if fails && claim.proxy.evidence != Evidence::Suspected {
-        finding = finding.rated(Severity::Error);
+    if fails {
+        finding = claim.as_error(finding);
     }
     finding.fix = repair.fix;
     finding

@@ -52,24 +52,18 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 /// object at hand others may, so only an entry that lists none of them is reported.
 fn missing(subject: &Subject<'_>, claim: &Claim<'_>) -> Vec<(IpAddr, Outcome)> {
     let entry = subject.entry;
-    let lists = |ip: IpAddr| {
-        entry
-            .addresses
-            .iter()
-            .any(|written| written.address.contains(ip))
-    };
     let known: Vec<IpAddr> = claim
         .proxy
         .single_addresses()
         .take(ADDRESSES_A_PROXY)
         .collect();
     // One in a range that the policy declares is the proxy's as well.
-    let lists_some = known.iter().any(|ip| lists(*ip))
+    let lists_some = known.iter().any(|ip| entry.lists(*ip))
         || entry.usable_addresses().any(|ip| claim.proxy.is_at(ip));
     if !subject.context.sees_mesh && lists_some {
         return Vec::new();
     }
-    let unlisted = known.into_iter().filter(|ip| !lists(*ip));
+    let unlisted = known.into_iter().filter(|ip| !entry.lists(*ip));
     let undeclared = unlisted.filter_map(|ip| {
         let namespaces = subject.namespaces().into_iter();
         let mut predictions = namespaces.map(|namespace| {

@@ -15,8 +15,7 @@ use crate::mesh::view::Alone;
 use crate::mesh::{FieldPath, Outcome};
 use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
 use crate::policy::dials::dial;
-use crate::policy::finding::{Finding, Severity};
-use crate::policy::proxy::Evidence;
+use crate::policy::finding::Finding;
 use crate::policy::spec::Mode;
 
 /// See the module.
@@ -52,11 +51,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 ),
             };
             let path = FieldPath::spec().key("hosts").index(index);
-            let mut finding = subject.finding(&CHECK, claim, path, words);
-            if claim.proxy.evidence != Evidence::Suspected {
-                finding = finding.rated(Severity::Error);
-            }
-            findings.push(finding);
+            findings.push(claim.as_error(subject.finding(&CHECK, claim, path, words)));
         }
     }
 }
@@ -78,11 +73,7 @@ fn loses(subject: &Subject<'_>, claim: &Claim<'_>) -> bool {
                 .is_some_and(|by| std::ptr::eq(by.entry, subject.entry));
             let fails = matches!(actual.outcome, Outcome::NoEndpoints | Outcome::Hijacked)
                 || (actual.outcome == Outcome::BlackHole && actual.by.is_none());
-            let listed = subject
-                .entry
-                .addresses
-                .iter()
-                .any(|a| a.address.contains(*address));
+            let listed = subject.entry.lists(*address);
             fails
                 && (blamed || (actual.by.is_none() && listed))
                 && simulate(&alone, &dial, environment).outcome == Outcome::Tunnel

@@ -13,9 +13,8 @@ use crate::mesh::ServiceEntry;
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::simulation::Outcome;
 use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::{Finding, Severity};
+use crate::policy::finding::Finding;
 use crate::policy::fix::{Edit, Fix};
-use crate::policy::proxy::Evidence;
 use crate::policy::repair::leads_to_another_port;
 use crate::policy::spec::Mode;
 
@@ -57,8 +56,8 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         };
         let path = FieldPath::spec().key("resolution");
         let mut finding = subject.finding(&CHECK, claim, path, words);
-        if claim.proxy.evidence != Evidence::Suspected && subject.hijacks(claim) {
-            finding = finding.rated(Severity::Error);
+        if subject.hijacks(claim) {
+            finding = claim.as_error(finding);
         }
         finding.fix = forward_as_dialled(entry);
         findings.push(finding);

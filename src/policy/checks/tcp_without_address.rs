@@ -15,9 +15,8 @@ use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::simulation::Outcome;
 use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
-use crate::policy::finding::{Finding, Severity};
+use crate::policy::finding::Finding;
 use crate::policy::fix::{Edit, Fix};
-use crate::policy::proxy::Evidence;
 use crate::policy::repair::address_list;
 use crate::policy::spec::Mode;
 use std::net::IpAddr;
@@ -91,8 +90,8 @@ fn without_address(subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
         brief,
     };
     let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
-    if (hijacks || captured) && claim.proxy.evidence != Evidence::Suspected {
-        finding = finding.rated(Severity::Error);
+    if hijacks || captured {
+        finding = claim.as_error(finding);
     }
     // Several addresses need resolution NONE (TG018).
     let fits = resolution == Resolution::None || addresses.len() == 1;

@@ -169,6 +169,13 @@ impl Policy {
         })
     }
 
+    /// The mode of a check in `namespace` on some evidence, after every ceiling.
+    pub fn mode_for(&self, namespace: &str, check: CheckId, evidence: Evidence) -> Mode {
+        self.mode_in(namespace)
+            .min(self.ceiling(check))
+            .min(self.evidence_ceiling(evidence))
+    }
+
     /// The ceiling for a check, whatever the evidence.
     pub fn ceiling(&self, check: CheckId) -> Mode {
         let default = checks::find(check).map_or(Mode::Enforce, |check| check.ceiling);

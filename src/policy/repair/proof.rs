@@ -105,9 +105,9 @@ fn claimed_dials(subject: &Subject<'_>, port: &Port) -> Vec<(Dial, bool)> {
         let addresses = addresses_of(&claim.proxy, subject.entry);
         let lists_none = !addresses
             .iter()
-            .any(|address| lists(subject.entry, *address));
+            .any(|address| means(subject.entry, *address));
         for address in addresses {
-            let must = subject.context.sees_mesh || lists_none || lists(subject.entry, address);
+            let must = subject.context.sees_mesh || lists_none || means(subject.entry, address);
             for namespace in subject.namespaces() {
                 let dial = dial(namespace, address, port.number, &claim.proxy);
                 dials.push((dial, must));
@@ -117,9 +117,9 @@ fn claimed_dials(subject: &Subject<'_>, port: &Port) -> Vec<(Dial, bool)> {
     dials
 }
 
-fn lists(entry: &ServiceEntry, address: IpAddr) -> bool {
-    let mut addresses = entry.addresses.iter();
-    entry.addresses.is_empty() || addresses.any(|written| written.address.contains(address))
+/// Whether the entry means an address: it lists it, or lists none.
+fn means(entry: &ServiceEntry, address: IpAddr) -> bool {
+    entry.addresses.is_empty() || entry.lists(address)
 }
 
 /// The dials that must not get worse. Only addresses that the entry lists, that share one of its

@@ -11,11 +11,11 @@ use crate::mesh::address::Address;
 
 use super::check::{CheckId, Context};
 use super::checks;
-use super::compile::{Exemption, Policy};
+use super::compile::Exemption;
 use super::evaluator::evaluate;
 use super::finding::{Finding, Severity};
 use super::fix::Edit;
-use super::proxy::{Proxy, normal_host};
+use super::proxy::normal_host;
 use super::repair::repaired;
 use super::spec::{Existing, Mode, OnUnsafe};
 
@@ -83,7 +83,8 @@ pub fn in_force(
     }
     for concerned in &finding.proxies {
         for policy in context.policies.about(&concerned.proxy) {
-            let mode = mode_under(policy, &concerned.proxy, finding.check, entry);
+            let evidence = concerned.proxy.evidence;
+            let mode = policy.mode_for(&entry.namespace, finding.check, evidence);
             let (holding, expired): (Vec<_>, Vec<_>) = policy
                 .exemptions(&entry.namespace, &entry.name, finding.check)
                 .partition(|exemption| exemption.holds(today));
@@ -114,13 +115,6 @@ fn with_a_say(
         single.proxies = vec![concerned.clone()];
         in_force(&single, entry, context, today).mode() != Mode::Off
     })
-}
-
-fn mode_under(policy: &Policy, proxy: &Proxy, check: CheckId, entry: &ServiceEntry) -> Mode {
-    policy
-        .mode_in(&entry.namespace)
-        .min(policy.ceiling(check))
-        .min(policy.evidence_ceiling(proxy.evidence))
 }
 
 fn expired_note(exemption: &Exemption, check: CheckId) -> String {
