@@ -3,7 +3,6 @@
 mod arguments;
 mod explain;
 mod lint;
-mod samples;
 mod serve;
 mod trace;
 mod workspace;

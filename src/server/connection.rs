@@ -1,17 +1,36 @@
 //! One connection, from its first byte to its last: which HTTP it speaks and within what limits.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
-use axum::Router;
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
 use hyper::{Request, body::Incoming, service::Service, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::Watcher},
+    server::conn::auto,
     service::TowerToHyperService,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::header_deadline::{HeaderDeadline, Protocol};
+use super::{
+    activity::{Activity, Stage},
+    header_deadline::{HeaderDeadline, Protocol},
+    phase::{Phase, PhaseView},
+    write_deadline::WriteDeadline,
+};
 
 /// How long a kept-alive HTTP/1 connection may rest.
 ///
@@ -27,15 +46,56 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(10);
 
 /// Over HTTP/2 the API server sends all reviews through few connections, so a low limit would
-/// show as latency. 1000 is what Go's client takes for granted where a server names no limit
-/// (`defaultMaxConcurrentStreams`, golang.org/x/net/http2/transport.go).
-const STREAMS: u32 = 1000;
+/// show as latency; but a client that never takes its answers holds one, of 1 to 2 KiB, per stream.
+/// 100 is the least that RFC 9113 §6.5.2 recommends.
+const STREAMS: u32 = 100;
 
 /// The API server's header is below 1 KiB; this leaves room for what a proxy between adds.
 const HEADER_LIST_SIZE: u32 = 16 * 1024;
 
-/// Serves requests from `stream` until either side closes it, or until `watcher`'s shutdown has
-/// begun and the request in flight is answered.
+/// What a connection is told by the listener that accepted it.
+#[derive(Clone, Debug)]
+pub(super) struct Surroundings {
+    /// Where the server is in its life.
+    pub(super) phase: PhaseView,
+    /// Whether newcomers have to wait for a connection to end.
+    pub(super) crowded: Arc<AtomicBool>,
+}
+
+impl Surroundings {
+    /// Whether an answer should end its connection.
+    fn want_it_ended(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed) || self.phase.current() >= Phase::Leaving
+    }
+
+    /// Waits for the moment at which a connection is told to take no more requests.
+    ///
+    /// HTTP/2 has a message for it that loses nothing (GOAWAY, RFC 9113 §6.8), so it is sent as
+    /// soon as the server leaves, or once the connection is open if that is later. HTTP/1 has only
+    /// `Connection: close` on an answer, and closing: a request on the wire at that moment is lost,
+    /// so what rests is let rest until the end.
+    async fn told_to_end(&mut self, protocol: Protocol, activity: &Activity) {
+        match protocol {
+            Protocol::Http1 => self.phase.reached(Phase::Closing).await,
+            Protocol::Http2 => {
+                self.phase.reached(Phase::Leaving).await;
+                // Looked at whenever the connection has moved: it runs in the same task.
+                let open = || activity.stage() == Stage::Multiplexed;
+                poll_fn(|_| {
+                    if open() {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+            }
+        }
+    }
+}
+
+/// Serves requests from `stream` until either side closes it, or until the server's end has come
+/// and the request in flight is answered.
 ///
 /// # Errors
 /// If the peer breaks the protocol, a limit, or the connection.
@@ -43,26 +103,49 @@ pub(super) async fn serve<S>(
     stream: S,
     protocol: Protocol,
     routes: Router,
-    watcher: Watcher,
+    activity: Activity,
+    mut surroundings: Surroundings,
 ) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (stream, progress) = HeaderDeadline::new(stream, protocol);
+    let stream = HeaderDeadline::new(WriteDeadline::new(stream), protocol, activity.clone());
     let routes = TowerToHyperService::new(routes);
+    let (progress, around) = (activity.clone(), surroundings.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         progress.request_began();
         let response = routes.call(request);
-        let progress = progress.clone();
+        let (progress, around) = (progress.clone(), around.clone());
         async move {
-            let response = response.await;
+            let mut response = response.await?;
             progress.request_answered();
-            response
+            if protocol == Protocol::Http1 {
+                end_if_wanted(&mut response, &around);
+            }
+            Ok::<_, std::convert::Infallible>(response)
         }
     });
     let http = http(protocol);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    watcher.watch(connection).await
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        // First: whether it is open is known once it has read.
+        biased;
+        ended = connection.as_mut() => return ended,
+        () = surroundings.told_to_end(protocol, &activity) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}
+
+/// Asks the client not to use the connection again; hyper closes it after the answer.
+///
+/// That goes with every 503, too: a retry should be dialled anew, since behind a Service only a
+/// new connection may reach another Pod.
+fn end_if_wanted(response: &mut Response, around: &Surroundings) {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE || around.want_it_ended() {
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// The protocol is known here, so hyper's own guess from the first bytes, which has no time
@@ -88,7 +171,6 @@ fn http(protocol: Protocol) -> auto::Builder<TokioExecutor> {
 mod tests {
     use axum::{body::Body, http::StatusCode, routing::post};
     use hyper::client::conn::{http1, http2};
-    use hyper_util::server::graceful::GracefulShutdown;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         task::JoinHandle,
@@ -96,6 +178,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::server::phase::Lifecycle;
 
     /// The client's end of a connection, and the task that serves it and says how long it lasted.
     fn connect(protocol: Protocol) -> (DuplexStream, JoinHandle<Duration>) {
@@ -103,9 +186,12 @@ mod tests {
         let routes = Router::new().route("/", post(async |body: String| body));
         let begin = Instant::now();
         let served = tokio::spawn(async move {
-            // Dropping it would begin the shutdown.
-            let graceful = GracefulShutdown::new();
-            let ended = serve(server, protocol, routes, graceful.watcher()).await;
+            let surroundings = Surroundings {
+                phase: Lifecycle::new().view(),
+                crowded: Arc::default(),
+            };
+            let activity = Activity::begin();
+            let ended = serve(server, protocol, routes, activity, surroundings).await;
             tracing::debug!(?ended);
             begin.elapsed()
         });
@@ -173,5 +259,15 @@ mod tests {
         written.expect("written");
         let ended = served.await.expect("no panic");
         assert_eq!(ended, PING_INTERVAL + PING_LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http1_client_that_takes_no_answer_is_left() {
+        let (mut client, served) = connect(Protocol::Http1);
+        let request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1";
+        // Until the server takes no more, since its answers are in nobody's hands.
+        while client.write_all(request).await.is_ok() {}
+        let ended = served.await.expect("no panic");
+        assert_eq!(ended, Duration::from_secs(10));
     }
 }

@@ -12,10 +12,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -24,6 +20,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
+
+use super::activity::{Activity, Stage};
 
 /// From the opened connection to its first byte (HTTP/2: to the end of the client's preface).
 ///
@@ -49,47 +47,11 @@ pub(super) enum Protocol {
     Http2,
 }
 
-// Where a connection stands. Opening and header have a deadline, the others have none here.
-const OPENING: u8 = 0;
-const HEADER: u8 = 1;
-const REQUEST: u8 = 2;
-const RESTING: u8 = 3;
-const MULTIPLEXED: u8 = 4;
-
-/// How the service tells the stream under it where a request begins and ends.
-///
-/// For HTTP/1 both sides run in one task, so plain loads and stores are enough; the atomic is
-/// there because the types must be `Send`.
-#[derive(Clone, Debug)]
-pub(super) struct Progress(Arc<AtomicU8>);
-
-impl Progress {
-    /// A whole header was read: what follows is its body, and not this module's.
-    pub(super) fn request_began(&self) {
-        self.advance(REQUEST);
-    }
-
-    /// The response is made: the next byte begins the next header.
-    pub(super) fn request_answered(&self) {
-        self.advance(RESTING);
-    }
-
-    fn advance(&self, phase: u8) {
-        if self.phase() != MULTIPLEXED {
-            self.0.store(phase, Ordering::Relaxed);
-        }
-    }
-
-    fn phase(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// A stream whose reads fail with [`io::ErrorKind::TimedOut`] past a header's deadline.
 #[derive(Debug)]
 pub(super) struct HeaderDeadline<S> {
     stream: S,
-    progress: Progress,
+    activity: Activity,
     /// Bytes that still belong to the opening.
     opening: usize,
     deadline: Instant,
@@ -100,42 +62,41 @@ pub(super) struct HeaderDeadline<S> {
 
 impl<S> HeaderDeadline<S> {
     /// Wraps a connection at the moment it is open.
-    pub(super) fn new(stream: S, protocol: Protocol) -> (Self, Progress) {
-        let progress = Progress(Arc::new(AtomicU8::new(OPENING)));
+    pub(super) fn new(stream: S, protocol: Protocol, activity: Activity) -> Self {
+        activity.enter(Stage::Opening);
         let deadline = Instant::now() + OPENING_LIMIT;
-        let guarded = Self {
+        Self {
             stream,
-            progress: progress.clone(),
+            activity,
             opening: match protocol {
                 Protocol::Http1 => 0,
                 Protocol::Http2 => PREFACE_LENGTH,
             },
             deadline,
             timer: Box::pin(sleep_until(deadline)),
-        };
-        (guarded, progress)
+        }
     }
 
     fn received(&mut self, count: usize) {
         if count == 0 {
             return;
         }
-        match self.progress.phase() {
-            OPENING if self.opening > count => self.opening -= count,
-            OPENING if self.opening > 0 => self.progress.advance(MULTIPLEXED),
-            OPENING | RESTING => {
+        match self.activity.stage() {
+            Stage::Opening if self.opening > count => self.opening -= count,
+            Stage::Opening if self.opening > 0 => self.activity.enter(Stage::Multiplexed),
+            Stage::Opening | Stage::Resting => {
                 self.deadline = Instant::now() + HEADER_LIMIT;
-                self.progress.advance(HEADER);
+                self.activity.enter(Stage::Header);
             }
             _ => {}
         }
     }
 
-    /// Waits for the deadline of this phase, if it has one.
+    /// Waits for the deadline of this stage, if it has one.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let missing = match self.progress.phase() {
-            OPENING => "nothing was sent on a new connection for 10 s",
-            HEADER => "a request header was not finished within 10 s",
+        let missing = match self.activity.stage() {
+            Stage::Opening => "nothing was sent on a new connection for 10 s",
+            Stage::Header => "a request header was not finished within 10 s",
             _ => return Poll::Pending,
         };
         if self.timer.deadline() != self.deadline {
@@ -190,10 +151,11 @@ mod tests {
 
     use super::*;
 
-    fn connect(protocol: Protocol) -> (DuplexStream, HeaderDeadline<DuplexStream>, Progress) {
+    fn connect(protocol: Protocol) -> (DuplexStream, HeaderDeadline<DuplexStream>, Activity) {
         let (client, server) = duplex(1024);
-        let (server, progress) = HeaderDeadline::new(server, protocol);
-        (client, server, progress)
+        let activity = Activity::begin();
+        let server = HeaderDeadline::new(server, protocol, activity.clone());
+        (client, server, activity)
     }
 
     async fn read(server: &mut HeaderDeadline<DuplexStream>) -> io::Result<usize> {
@@ -236,16 +198,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_headers_have_a_deadline_and_each_its_own() -> io::Result<()> {
-        let (mut client, mut server, progress) = connect(Protocol::Http1);
+        let (mut client, mut server, activity) = connect(Protocol::Http1);
         for _ in 0..2 {
             client.write_all(b"POST").await?;
             read(&mut server).await?;
-            progress.request_began();
+            activity.request_began();
             assert_patient(&mut server).await;
             client.write_all(b"body").await?;
             read(&mut server).await?;
             assert_patient(&mut server).await;
-            progress.request_answered();
+            activity.request_answered();
             assert_patient(&mut server).await;
         }
         client.write_all(b"P").await?;
@@ -256,15 +218,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn http2_has_a_deadline_for_its_preface_only() -> io::Result<()> {
-        let (mut client, mut server, progress) = connect(Protocol::Http2);
+        let (mut client, mut server, activity) = connect(Protocol::Http2);
         client.write_all(&[0; PREFACE_LENGTH - 1]).await?;
         read(&mut server).await?;
         tokio::time::advance(Duration::from_secs(9)).await;
         client.write_all(&[0]).await?;
         read(&mut server).await?;
         assert_patient(&mut server).await;
-        progress.request_began();
-        progress.request_answered();
+        activity.request_began();
+        activity.request_answered();
         client.write_all(&[0]).await?;
         read(&mut server).await?;
         assert_patient(&mut server).await;

@@ -3,18 +3,30 @@
 //! Each connection runs in a task of its own from the moment it is accepted, TLS handshake
 //! included, so that a client which says nothing holds up nobody but itself.
 
-use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use axum::Router;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::{JoinError, JoinSet},
-    time::sleep,
+    time::{interval, sleep},
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{connection, header_deadline::Protocol, tls};
+use super::{
+    activity::Activity,
+    connection::{self, Surroundings},
+    connections::Connections,
+    header_deadline::Protocol,
+    metrics::{ConnectionMetrics, HandshakeFailure},
+    phase::PhaseView,
+    tls,
+};
 
 /// The pause after a failed accept: 5 ms, doubled each time up to 1 s, as Go's
 /// `net/http.Server.Serve` does. With no file descriptor left (EMFILE) accept fails at once, and
@@ -31,6 +43,9 @@ pub(super) enum Transport {
     Tls(TlsAcceptor),
 }
 
+/// How often it is looked whether there is room again, or nothing left to answer.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// A bound address with the connections accepted on it.
 ///
 /// Dropping it ends them all.
@@ -39,25 +54,37 @@ pub(super) struct Listener {
     address: SocketAddr,
     transport: Transport,
     routes: Router,
-    graceful: GracefulShutdown,
-    connections: JoinSet<()>,
+    surroundings: Surroundings,
+    metrics: ConnectionMetrics,
+    connections: Connections,
+}
+
+/// What a listener serves, and within what bounds.
+pub(super) struct Serves {
+    pub(super) transport: Transport,
+    pub(super) routes: Router,
+    pub(super) phase: PhaseView,
+    /// How many connections may be open.
+    pub(super) limit: usize,
+    pub(super) metrics: ConnectionMetrics,
 }
 
 impl Listener {
     /// Binds `address`; the system keeps connections waiting from here on.
-    pub(super) async fn bind(
-        address: SocketAddr,
-        transport: Transport,
-        routes: Router,
-    ) -> io::Result<Self> {
+    pub(super) async fn bind(address: SocketAddr, serves: Serves) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
+        let crowded = Arc::new(AtomicBool::new(false));
         Ok(Self {
             address: socket.local_addr()?,
             socket,
-            transport,
-            routes,
-            graceful: GracefulShutdown::new(),
-            connections: JoinSet::new(),
+            transport: serves.transport,
+            routes: serves.routes,
+            surroundings: Surroundings {
+                phase: serves.phase,
+                crowded: Arc::clone(&crowded),
+            },
+            connections: Connections::new(serves.limit, crowded, serves.metrics.clone()),
+            metrics: serves.metrics,
         })
     }
 
@@ -69,35 +96,61 @@ impl Listener {
     /// Accepts and serves for ever. May be dropped at any point and called again.
     pub(super) async fn serve(&mut self) -> Infallible {
         loop {
+            self.step().await;
+        }
+    }
+
+    /// Serves on until nobody waits for an answer: no connection has begun anything, and none waits
+    /// to be accepted.
+    pub(super) async fn serve_what_has_begun(&mut self) {
+        let mut look = interval(LOOK);
+        loop {
             tokio::select! {
-                (stream, peer) = accept(|| self.socket.accept()) => {
-                    let connection = serve_connection(
-                        stream,
-                        peer,
-                        self.transport.clone(),
-                        self.routes.clone(),
-                        self.graceful.watcher(),
-                    );
-                    self.connections.spawn(connection);
+                // First, so that what the system has accepted already is not left behind.
+                biased;
+                () = self.step() => {}
+                _ = look.tick() => {
+                    if self.connections.all_rest() {
+                        return;
+                    }
                 }
-                Some(ended) = self.connections.join_next() => report(ended),
             }
         }
     }
 
-    /// Accepts no more, closes resting connections, and waits for the others to be answered.
-    pub(super) async fn drain(self) {
+    /// Accepts no more, and waits for the connections to end.
+    pub(super) async fn close(self) {
         let Self {
             socket,
-            graceful,
             mut connections,
             ..
         } = self;
         drop(socket);
-        graceful.shutdown().await;
-        while let Some(ended) = connections.join_next().await {
-            report(ended);
+        while connections.ended().await {}
+    }
+
+    /// Waits for one connection to begin or to end.
+    async fn step(&mut self) {
+        let room = self.connections.make_room();
+        tokio::select! {
+            (stream, peer) = accept(|| self.socket.accept()), if room => self.admit(stream, peer),
+            true = self.connections.ended() => {}
+            () = sleep(LOOK), if !room => {}
         }
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let activity = Activity::begin();
+        let connection = serve_connection(
+            stream,
+            peer,
+            self.transport.clone(),
+            self.routes.clone(),
+            activity.clone(),
+            self.surroundings.clone(),
+            self.metrics.clone(),
+        );
+        self.connections.begin(activity, connection);
     }
 }
 
@@ -138,23 +191,24 @@ async fn serve_connection(
     peer: SocketAddr,
     transport: Transport,
     routes: Router,
-    watcher: Watcher,
+    activity: Activity,
+    surroundings: Surroundings,
+    metrics: ConnectionMetrics,
 ) {
     // Nagle's algorithm against the client's delayed ACK costs 40 ms a review.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
     let served = match transport {
-        Transport::Plain => connection::serve(stream, Protocol::Http1, routes, watcher).await,
+        Transport::Plain => {
+            let http1 = Protocol::Http1;
+            connection::serve(stream, http1, routes, activity, surroundings).await
+        }
         Transport::Tls(acceptor) => match tls::handshake(&acceptor, stream).await {
-            Ok((stream, protocol)) => connection::serve(stream, protocol, routes, watcher).await,
-            Err(error) if tls::refused_by_client(&error) => {
-                return tracing::warn!(
-                    %peer, %error,
-                    "the client refused our certificate: is its caBundle this authority's?"
-                );
+            Ok((stream, protocol)) => {
+                connection::serve(stream, protocol, routes, activity, surroundings).await
             }
-            Err(error) => return tracing::debug!(%peer, %error, "no TLS handshake"),
+            Err(error) => return report(&error, peer, &metrics),
         },
     };
     if let Err(error) = served {
@@ -162,11 +216,16 @@ async fn serve_connection(
     }
 }
 
-/// A connection's task returns nothing and is never cancelled while its listener lives: what can
-/// be learnt from its end is a panic in the protocol code.
-fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a connection's task failed");
+/// A client that refuses the certificate is the one failure that an operator has to act on.
+fn report(error: &io::Error, peer: SocketAddr, metrics: &ConnectionMetrics) {
+    let failure = tls::failure(error);
+    metrics.handshake_failed(failure);
+    match failure {
+        HandshakeFailure::RefusedByClient => tracing::warn!(
+            %peer, %error,
+            "the client refused our certificate: is its caBundle this authority's?"
+        ),
+        _ => tracing::debug!(%peer, %error, "no TLS handshake"),
     }
 }
 

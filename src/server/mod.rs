@@ -3,48 +3,68 @@
 //! What a review decides is none of this folder's business: it hands the bytes of a request to
 //! the [`Review`] it was given, and sends back the [`Reply`].
 //!
-//! A connection passes through one file after the other: `listener` accepts it, `tls` shakes
-//! hands, `connection` speaks HTTP over it, `header_deadline` ends it if its client stalls, and
-//! `routes` answers.
+//! A connection passes through one file after the other: `listener` accepts it, `connections` keeps
+//! it among the others, `tls` shakes hands, `connection` speaks HTTP over it, `header_deadline` and
+//! `write_deadline` end it if its client stalls, and `routes` answers, with what `body` has read and
+//! `capacity` has room for. `phase` is where the server is in its life.
 
+mod activity;
+mod body;
+mod capacity;
 mod connection;
+mod connections;
 mod header_deadline;
 mod health;
 mod listener;
+pub mod metrics;
+mod phase;
+mod process;
 mod routes;
 pub mod shutdown;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod write_deadline;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use self::{
-    health::Readiness,
-    listener::{Listener, Transport},
+    capacity::Capacity,
+    listener::{Listener, Serves, Transport},
+    metrics::{ConnectionMetrics, Metrics},
+    phase::{Lifecycle, Phase},
+    routes::Webhook,
 };
 
 pub use self::routes::{Reply, Review, ReviewPath};
 
-/// Where to listen.
+/// Where to listen, and how much to take on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// For reviews, over TLS.
     pub listen: SocketAddr,
-    /// For probes, over plain HTTP.
+    /// For probes and scrapes, over plain HTTP.
     pub health_listen: SocketAddr,
+    /// How many connections may be open for reviews, at least one.
+    pub connections: usize,
+    /// How many reviews may be in flight, from header to answer, before more are told to come
+    /// again.
+    pub reviews: usize,
 }
+
+/// A kubelet and some scrapers, each with a connection or two.
+const HEALTH_CONNECTIONS: usize = 64;
 
 /// Where a server really listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// For reviews, over TLS.
     pub webhook: SocketAddr,
-    /// For probes, over plain HTTP.
+    /// For probes and scrapes, over plain HTTP.
     pub health: SocketAddr,
 }
 
@@ -73,7 +93,7 @@ pub enum BindError {
 pub struct Server {
     webhook: Listener,
     health: Listener,
-    readiness: Readiness,
+    lifecycle: Lifecycle,
 }
 
 impl fmt::Debug for Server {
@@ -93,31 +113,39 @@ impl Server {
         options: Options,
         tls: ServerConfig,
         review: Review,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, BindError> {
-        let Options {
-            listen,
-            health_listen,
-        } = options;
-        let readiness = Readiness::default();
-
-        let transport = Transport::Tls(TlsAcceptor::from(Arc::new(tls)));
-        let webhook = Listener::bind(listen, transport, routes::routes(review)).await;
-        let webhook = webhook.map_err(|source| BindError::Webhook {
-            address: listen,
-            source,
-        })?;
-
-        let probes = health::routes(readiness.clone());
-        let health = Listener::bind(health_listen, Transport::Plain, probes).await;
-        let health = health.map_err(|source| BindError::Health {
-            address: health_listen,
-            source,
-        })?;
-
+        let lifecycle = Lifecycle::new();
+        let reviews = Serves {
+            transport: Transport::Tls(TlsAcceptor::from(Arc::new(tls))),
+            routes: routes::routes(Webhook {
+                review,
+                capacity: Capacity::new(options.reviews),
+                phase: lifecycle.view(),
+                metrics: Arc::clone(&metrics),
+            }),
+            phase: lifecycle.view(),
+            limit: options.connections,
+            metrics: metrics.connections.clone(),
+        };
+        let probes = Serves {
+            transport: Transport::Plain,
+            routes: health::routes(lifecycle.view(), metrics),
+            // Of a life that never begins and never ends: probes are answered to the last.
+            phase: Lifecycle::new().view(),
+            limit: HEALTH_CONNECTIONS,
+            metrics: ConnectionMetrics::default(),
+        };
+        let (address, health) = (options.listen, options.health_listen);
+        let webhook = Listener::bind(address, reviews).await;
+        let webhook = webhook.map_err(|source| BindError::Webhook { address, source })?;
+        let address = health;
+        let health = Listener::bind(address, probes).await;
+        let health = health.map_err(|source| BindError::Health { address, source })?;
         Ok(Self {
             webhook,
             health,
-            readiness,
+            lifecycle,
         })
     }
 
@@ -129,33 +157,50 @@ impl Server {
         }
     }
 
-    /// Serves until `shutdown` ends; then is no longer ready, accepts no more connections, and
-    /// gives the requests in flight 10 s to finish. Probes are answered to the last.
+    /// Serves until `shutdown` ends, with how long to linger; then, in this order:
     ///
-    /// Dropping the future ends every connection at once.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    /// 1. is no longer ready, but serves on for that long, ending each connection with an answer:
+    ///    until every Service has heard of it, the API server goes on calling;
+    /// 2. tells who still comes to dial anew, until nothing is in flight, for 10 s at most;
+    /// 3. accepts no more, and closes the connections that rest.
+    ///
+    /// Probes are answered to the last. Dropping the future ends every connection at once.
+    pub async fn run(self, shutdown: impl Future<Output = Duration>) {
         let Self {
             mut webhook,
             mut health,
-            readiness,
+            lifecycle,
         } = self;
 
         // Whoever could build a server has what a review needs.
-        readiness.ready();
+        lifecycle.enter(Phase::Serving);
+        let linger = tokio::select! {
+            never = webhook.serve() => match never {},
+            never = health.serve() => match never {},
+            linger = shutdown => linger,
+        };
+
+        lifecycle.enter(Phase::Leaving);
         tokio::select! {
             never = webhook.serve() => match never {},
             never = health.serve() => match never {},
-            () = shutdown => {}
+            () = sleep(linger) => {}
         }
 
-        readiness.draining();
         tokio::select! {
             never = health.serve() => match never {},
-            drained = timeout(shutdown::DRAIN_LIMIT, webhook.drain()) => {
-                if drained.is_err() {
-                    tracing::warn!("ending with requests still in flight after 10 s");
-                }
-            }
+            () = end(webhook, &lifecycle) => {}
         }
     }
+}
+
+async fn end(mut webhook: Listener, lifecycle: &Lifecycle) {
+    lifecycle.enter(Phase::Refusing);
+    let begun = timeout(shutdown::DRAIN_LIMIT, webhook.serve_what_has_begun());
+    if begun.await.is_err() {
+        tracing::warn!("ending with requests still in flight after 10 s");
+    }
+    lifecycle.enter(Phase::Closing);
+    // What has not ended by then has had its time; dropping it ends it.
+    let _ = timeout(shutdown::CLOSE_LIMIT, webhook.close()).await;
 }

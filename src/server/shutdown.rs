@@ -9,48 +9,62 @@ use tokio::{
 
 use super::Server;
 
-/// How long requests in flight may take to finish.
+/// How long requests in flight, and clients that were not told yet, may take to finish.
 ///
 /// 10 s is a webhook's default `timeoutSeconds` (k8s.io/api/admissionregistration/v1): a review
-/// older than that has no one waiting for it. It also leaves 20 of the 30 s that a Pod is given
-/// to end (`terminationGracePeriodSeconds`).
+/// older than that has no one waiting for it.
 pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the last answers may take to be sent once nothing is accepted any more.
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs `server` until SIGTERM or SIGINT, then lets it drain; a second signal ends it at once.
 ///
+/// SIGTERM is what a Pod is sent (`linger` is how long it then serves on, see [`Server::run`]);
+/// SIGINT comes from a person's Ctrl-C, and no Service has to hear of it first.
+///
 /// # Errors
 /// If the signals cannot be listened for.
-pub async fn run_until_signalled(server: Server) -> io::Result<()> {
+pub async fn run_until_signalled(server: Server, linger: Duration) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     run_until(server, async || {
-        either(&mut terminate, &mut interrupt).await
+        either(&mut terminate, &mut interrupt, linger).await
     })
     .await;
     Ok(())
 }
 
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+async fn either(
+    terminate: &mut Signal,
+    interrupt: &mut Signal,
+    linger: Duration,
+) -> (&'static str, Duration) {
     tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => ("SIGTERM", linger),
+        _ = interrupt.recv() => ("SIGINT", Duration::ZERO),
     }
 }
 
-/// [`run_until_signalled`], whatever a signal is.
-pub(super) async fn run_until(server: Server, mut next_signal: impl AsyncFnMut() -> &'static str) {
-    let (drain, draining) = oneshot::channel::<()>();
+/// [`run_until_signalled`], whatever a signal is: a name, and how long to serve on.
+pub(super) async fn run_until(
+    server: Server,
+    mut next_signal: impl AsyncFnMut() -> (&'static str, Duration),
+) {
+    let (drain, draining) = oneshot::channel();
     let mut run = pin!(server.run(async {
         // The sender lives as long as `run` does, so this ends with a signal only.
-        let _ = draining.await;
+        draining.await.unwrap_or_default()
     }));
     tokio::select! {
         () = &mut run => return,
-        name = next_signal() => tracing::info!("{name}: finishing the requests in flight"),
+        (name, linger) = next_signal() => {
+            tracing::info!("{name}: not ready any more, serving on for {linger:?}");
+            let _ = drain.send(linger);
+        }
     }
-    let _ = drain.send(());
     tokio::select! {
         () = &mut run => {}
-        name = next_signal() => tracing::warn!("{name}: not waiting for them any longer"),
+        (name, _) = next_signal() => tracing::warn!("{name}: not waiting any longer"),
     }
 }

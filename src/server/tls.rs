@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::header_deadline::Protocol;
+use super::{header_deadline::Protocol, metrics::HandshakeFailure};
 
 /// The API server itself gives up after 10 s (`TLSHandshakeTimeout` of Go's
 /// `net/http.DefaultTransport`, taken over by k8s.io/apimachinery/pkg/util/net/http.go), so nobody
@@ -72,11 +72,15 @@ where
     Ok((stream, protocol))
 }
 
-/// Whether a handshake failed because the client refused what we sent, most often a certificate
-/// that its `caBundle` does not know: the one failure that an operator has to act on.
-pub(super) fn refused_by_client(error: &io::Error) -> bool {
+/// Why a handshake failed.
+pub(super) fn failure(error: &io::Error) -> HandshakeFailure {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-    matches!(cause, Some(rustls::Error::AlertReceived(_)))
+    match cause {
+        // Most often a certificate that its `caBundle` does not know.
+        Some(rustls::Error::AlertReceived(_)) => HandshakeFailure::RefusedByClient,
+        _ if error.kind() == io::ErrorKind::TimedOut => HandshakeFailure::Slow,
+        _ => HandshakeFailure::Broken,
+    }
 }
 
 #[cfg(test)]

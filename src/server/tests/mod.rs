@@ -2,20 +2,20 @@
 //!
 //! No test sleeps: each waits for what it needs to have happened.
 
+mod drain;
+mod limits;
 mod running;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
-use hyper::{Method, StatusCode, Version, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::{Method, StatusCode, Version};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::Instant,
 };
 
-use self::running::{LOCALHOST, Running, bind, request, server_config, text};
-use super::{Addresses, BindError, Options, Reply, Server, routes::BODY_LIMIT};
+use self::running::{LOCALHOST, Running, bind, options, request, server_config, text};
+use super::{Addresses, BindError, Options, Reply, Server, body};
 
 #[tokio::test]
 async fn http1_answers_both_paths_on_one_connection() {
@@ -39,11 +39,7 @@ async fn http1_answers_both_paths_on_one_connection() {
 #[tokio::test]
 async fn http2_answers_both_paths_at_once() {
     let server = Running::start().await;
-    let stream = TokioIo::new(server.tls(b"h2").await);
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), stream)
-        .await
-        .expect("HTTP/2");
-    tokio::spawn(connection);
+    let sender = server.http2().await;
     let review = |path| {
         sender
             .clone()
@@ -88,13 +84,13 @@ async fn what_is_no_review_gets_one_line() {
 async fn a_body_is_read_up_to_the_limit_and_refused_above_it() {
     let server = Running::start().await;
     let mut sender = server.http1().await;
-    let response = sender.send_request(request(Method::POST, "/validate", vec![0; BODY_LIMIT]));
+    let response = sender.send_request(request(Method::POST, "/validate", vec![0; body::LIMIT]));
     let response = response.await.expect("a response");
     assert_eq!(response.status(), StatusCode::OK);
     let length = text(response).await.len();
-    assert_eq!(length, BODY_LIMIT + "Validate ".len());
+    assert_eq!(length, body::LIMIT + "Validate ".len());
 
-    let response = sender.send_request(request(Method::POST, "/mutate", vec![0; BODY_LIMIT + 1]));
+    let response = sender.send_request(request(Method::POST, "/mutate", vec![0; body::LIMIT + 1]));
     let response = response.await.expect("a response");
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     let text = text(response).await;
@@ -144,72 +140,18 @@ async fn clients_that_stall_or_talk_nonsense_hinder_nobody() {
 }
 
 #[tokio::test]
-async fn shutdown_finishes_what_is_in_flight_and_ends() {
-    let server = Running::start().await;
-    let mut resting = server.tls(b"http/1.1").await;
-    let once = b"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx";
-    resting.write_all(once).await.expect("written");
-    let count = resting.read(&mut [0; 1024]).await;
-    assert_ne!(count.expect("a response"), 0);
-    let mut busy = server.request_in_flight().await;
-
-    server.drain().await;
-    let refused = TcpStream::connect(server.addresses.webhook).await;
-    refused.expect_err("a closed listener");
-    let rest = resting.read_to_end(&mut Vec::new()).await;
-    assert_eq!(rest.expect("closed in order"), 0);
-    busy.write_all(b"review").await.expect("written");
-    let mut response = String::new();
-    busy.read_to_string(&mut response).await.expect("answered");
-    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
-    assert!(response.contains("connection: close\r\n"), "{response}");
-    assert!(response.ends_with("\r\n\r\nValidate review"), "{response}");
-    server.ended.await.expect("no panic");
-}
-
-#[tokio::test]
-async fn shutdown_waits_no_longer_than_its_limit() {
-    let server = Running::start().await;
-    let _busy = server.request_in_flight().await;
-    server.drain().await;
-    // The drain began moments ago, so a little less than the whole limit is left of it.
-    tokio::time::pause();
-    let begin = Instant::now();
-    server.ended.await.expect("no panic");
-    let left = begin.elapsed();
-    assert!(
-        left > Duration::from_secs(5) && left < Duration::from_secs(11),
-        "{left:?}"
-    );
-}
-
-#[tokio::test]
-async fn a_second_signal_ends_at_once() {
-    let server = Running::start().await;
-    let mut busy = server.request_in_flight().await;
-    server.drain().await;
-    tokio::time::pause();
-    let begin = Instant::now();
-    server.signal.notify_one();
-    server.ended.await.expect("no panic");
-    assert_eq!(begin.elapsed(), Duration::ZERO);
-    let cut = busy.read(&mut [0; 1]).await;
-    let cut = cut.expect_err("no close_notify").kind();
-    assert_eq!(cut, io::ErrorKind::UnexpectedEof);
-}
-
-#[tokio::test]
 async fn an_address_in_use_is_named() {
-    let taken = bind(server_config().0).await;
+    let taken = bind(options(), server_config().0).await;
     let Addresses { webhook, health } = taken.addresses();
     let free = SocketAddr::from((LOCALHOST, 0));
     let attempt = async |listen, health_listen| {
         let options = Options {
             listen,
             health_listen,
+            ..options()
         };
         let review = Arc::new(|_, _: &[u8]| -> Reply { unreachable!("nothing is bound") });
-        let server = Server::bind(options, server_config().0, review).await;
+        let server = Server::bind(options, server_config().0, review, Arc::default()).await;
         server.expect_err("an address in use")
     };
 

@@ -3,11 +3,16 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::body::{Body, to_bytes};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
@@ -24,7 +29,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     pki::Authority,
-    server::{Addresses, Options, Reply, ReviewPath, Server, shutdown::run_until, tls},
+    server::{
+        Addresses, Options, Reply, ReviewPath, Server, metrics::Metrics, shutdown::run_until, tls,
+    },
 };
 
 pub(super) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -64,19 +71,31 @@ pub(super) fn server_config() -> (ServerConfig, RootCertStore) {
     (config, trust)
 }
 
-pub(super) async fn bind(config: ServerConfig) -> Server {
-    let options = Options {
+/// Any free ports, and room enough.
+pub(super) fn options() -> Options {
+    Options {
         listen: (LOCALHOST, 0).into(),
         health_listen: (LOCALHOST, 0).into(),
-    };
-    let server = Server::bind(options, config, Arc::new(echo)).await;
+        connections: 100,
+        reviews: 100,
+    }
+}
+
+pub(super) async fn bind(options: Options, config: ServerConfig) -> Server {
+    let metrics = Arc::new(Metrics::default());
+    let server = Server::bind(options, config, Arc::new(echo), metrics).await;
     server.expect("two ports")
 }
 
 impl Running {
     pub(super) async fn start() -> Self {
+        Self::start_with(options(), Duration::ZERO).await
+    }
+
+    /// With other bounds, and a server that serves on for `linger` once it is signalled.
+    pub(super) async fn start_with(options: Options, linger: Duration) -> Self {
         let (config, trust) = server_config();
-        let server = bind(config).await;
+        let server = bind(options, config).await;
         let signal = Arc::new(Notify::new());
         let signalled = Arc::clone(&signal);
         Self {
@@ -84,7 +103,7 @@ impl Running {
             signal,
             ended: tokio::spawn(run_until(server, async move || {
                 signalled.notified().await;
-                "SIGTEST"
+                ("SIGTEST", linger)
             })),
             trust,
         }
@@ -114,22 +133,46 @@ impl Running {
         sender
     }
 
-    pub(super) async fn readyz(&self) -> (StatusCode, String) {
+    pub(super) async fn http2(&self) -> http2::SendRequest<Body> {
+        let stream = TokioIo::new(self.tls(b"h2").await);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream)
+            .await
+            .expect("HTTP/2");
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// What a path of the probes answers.
+    pub(super) async fn probe(&self, path: &str) -> (StatusCode, String) {
         let stream = TcpStream::connect(self.addresses.health).await;
         let stream = TokioIo::new(stream.expect("TCP"));
         let (mut sender, connection) = http1::handshake(stream).await.expect("HTTP/1");
         tokio::spawn(connection);
-        let response = sender.send_request(request(Method::GET, "/readyz", ""));
+        let response = sender.send_request(request(Method::GET, path, ""));
         let response = response.await.expect("a response");
         (response.status(), text(response).await)
     }
 
+    /// The value of a series, as it stands in the scrape.
+    pub(super) async fn metric(&self, series: &str) -> String {
+        let (status, text) = self.probe("/metrics").await;
+        assert_eq!(status, StatusCode::OK);
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value
+            .unwrap_or_else(|| panic!("no {series} in\n{text}"))
+            .to_owned()
+    }
+
     /// Begins the shutdown, and returns once it has begun.
     pub(super) async fn drain(&self) {
-        assert_eq!(self.readyz().await, (StatusCode::OK, "ok\n".to_owned()));
+        assert_eq!(
+            self.probe("/readyz").await,
+            (StatusCode::OK, "ok\n".to_owned())
+        );
         self.signal.notify_one();
         let draining = (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
-        while self.readyz().await != draining {
+        while self.probe("/readyz").await != draining {
             yield_now().await;
         }
     }

@@ -57,6 +57,7 @@ impl Serving {
             .arg("--policy")
             .arg(repository(CORPORATE));
         command.args(["--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"]);
+        command.args(["--drain-seconds", "0"]);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

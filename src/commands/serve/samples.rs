@@ -74,7 +74,7 @@ fn seed(snapshot: &Snapshot, namespace: &str) -> Value {
 
 fn show(snapshot: &Snapshot, namespace: &str, object: Value) -> Option<Sample> {
     let context = snapshot.context();
-    let today = super::today();
+    let today = crate::commands::today();
     let entry: ServiceEntry = serde_json::from_value(object.clone()).ok()?;
     let findings = evaluate(&entry, context);
     let repaired = repair(&findings, &entry, &context, today).is_some();

@@ -1,0 +1,35 @@
+//! What `serve` says on stderr while it runs.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::admission::Record;
+use crate::server::ReviewPath;
+
+/// For people on a terminal, JSON otherwise; `TUNNELGUARD_LOG` filters as `RUST_LOG` does elsewhere.
+pub(super) fn start() {
+    let filter = EnvFilter::try_from_env("TUNNELGUARD_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,rustls=warn,hyper=warn,h2=warn"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match std::io::stderr().is_terminal() {
+        true => builder.with_target(false).init(),
+        false => builder.json().flatten_event(true).init(),
+    }
+}
+
+/// One line a review. Of the object only its namespace and name: the rest is the user's.
+pub(super) fn reviewed(path: ReviewPath, record: &Record) {
+    tracing::info!(
+        webhook = path.name(),
+        decision = record.decision.name(),
+        object = %record.object,
+        operation = %record.operation,
+        checks = %record.checks.join(","),
+        dry_run = record.dry_run,
+        uid = %record.uid,
+        "reviewed",
+    );
+}

@@ -1,0 +1,128 @@
+//! Where a connection stands, told by those who serve it and read by those who bound it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// What a connection is at, in the order in which it gets there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Accepted; over TLS the handshake is not finished.
+    Handshake,
+    /// Open, and its first byte (HTTP/2: its preface) has not come.
+    Opening,
+    /// HTTP/1: a header has begun.
+    Header,
+    /// HTTP/1: a header was read, its answer is not made yet.
+    Request,
+    /// HTTP/1: everything asked is answered.
+    Resting,
+    /// HTTP/2, after its preface: many requests at once.
+    Multiplexed,
+}
+
+const STAGES: [Stage; 6] = [
+    Stage::Handshake,
+    Stage::Opening,
+    Stage::Header,
+    Stage::Request,
+    Stage::Resting,
+    Stage::Multiplexed,
+];
+
+/// The low bits that hold the stage; those above hold milliseconds since the connection began.
+const STAGE_BITS: u32 = 3;
+
+/// A connection's [`Stage`], and since when.
+///
+/// One task moves it on, others only look, so plain loads and stores are enough.
+#[derive(Clone, Debug)]
+pub(super) struct Activity {
+    accepted: Instant,
+    state: Arc<AtomicU64>,
+}
+
+impl Activity {
+    /// A connection accepted this moment.
+    pub(super) fn begin() -> Self {
+        Self {
+            accepted: Instant::now(),
+            state: Arc::default(),
+        }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        let index = self.state.load(Ordering::Relaxed) & ((1 << STAGE_BITS) - 1);
+        // Only `enter` writes these bits.
+        STAGES[usize::try_from(index).unwrap_or_default()]
+    }
+
+    /// How long it has stood where it stands; over HTTP/2, since a request last began or ended.
+    pub(super) fn waiting(&self) -> Duration {
+        let since = self.state.load(Ordering::Relaxed) >> STAGE_BITS;
+        let since = Duration::from_millis(since);
+        self.accepted.elapsed().saturating_sub(since)
+    }
+
+    pub(super) fn enter(&self, stage: Stage) {
+        let since = u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let state = (since << STAGE_BITS) | stage as u64;
+        self.state.store(state, Ordering::Relaxed);
+    }
+
+    /// A whole header was read: what follows is its body.
+    pub(super) fn request_began(&self) {
+        self.enter_unless_multiplexed(Stage::Request);
+    }
+
+    /// The response is made: the next byte begins the next header.
+    pub(super) fn request_answered(&self) {
+        self.enter_unless_multiplexed(Stage::Resting);
+    }
+
+    /// With many requests at once there is one stage, entered anew to note the time.
+    fn enter_unless_multiplexed(&self, stage: Stage) {
+        match self.stage() {
+            Stage::Multiplexed => self.enter(Stage::Multiplexed),
+            _ => self.enter(stage),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn knows_the_stage_and_since_when() {
+        let activity = Activity::begin();
+        assert_eq!(activity.stage(), Stage::Handshake);
+        for stage in STAGES {
+            tokio::time::advance(Duration::from_secs(200)).await;
+            assert_eq!(activity.waiting(), Duration::from_secs(200));
+            activity.enter(stage);
+            assert_eq!(
+                (activity.stage(), activity.waiting()),
+                (stage, Duration::ZERO)
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_multiplexed_connection_stays_one_and_notes_the_time() {
+        let activity = Activity::begin();
+        activity.enter(Stage::Multiplexed);
+        for step in [Activity::request_began, Activity::request_answered] {
+            tokio::time::advance(Duration::from_secs(5)).await;
+            step(&activity);
+            assert_eq!(activity.stage(), Stage::Multiplexed);
+            assert_eq!(activity.waiting(), Duration::ZERO);
+        }
+    }
+}
