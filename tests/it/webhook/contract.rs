@@ -162,7 +162,7 @@ async fn probes_are_answered_until_sigterm_ends_it_in_order() {
 
     let written = || std::fs::read_dir(server.temporary()).unwrap().count();
     assert_eq!(written(), 1, "its directory for the trial");
-    let status = server.terminate();
+    let (status, _) = server.terminate();
     assert!(status.success(), "{status}");
     let left: Vec<_> = std::fs::read_dir(server.temporary()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

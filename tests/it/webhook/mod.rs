@@ -5,6 +5,8 @@
 //! its client in `serving`.
 
 mod contract;
+mod drain;
+mod limits;
 mod serving;
 mod verdicts;
 

@@ -1,11 +1,12 @@
 //! A `tunnelguard serve` that runs as a child, and a client that trusts its authority alone.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
 use base64::Engine as _;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::support::{CORPORATE, LIMIT, repository, tunnelguard};
 
@@ -28,11 +29,22 @@ pub(super) struct Serving {
     child: Child,
     /// Disconnected once the process has closed its stdout.
     lines: mpsc::Receiver<String>,
-    pub(super) webhook: SocketAddr,
+    webhook: SocketAddr,
     pub(super) health: SocketAddr,
     authority: PathBuf,
+    /// What it logs, line by line.
+    log: Arc<Mutex<Vec<String>>>,
+    logging: Option<JoinHandle<()>>,
     /// Stands in for the machine's directory of temporary files.
     temporary: TempDir,
+}
+
+/// What it takes to dial a server: a webhook configuration's `clientConfig`.
+#[derive(Clone, Debug)]
+pub(super) struct Address {
+    pub(super) webhook: SocketAddr,
+    /// A file with the authority that is trusted, alone.
+    pub(super) authority: PathBuf,
 }
 
 /// An HTTP response.
@@ -47,29 +59,38 @@ pub(super) struct Answer {
 pub(super) struct Client(SendRequest<Body>);
 
 impl Serving {
-    /// Starts a server, and waits until it has said where it serves.
+    /// Starts a server with the examples' policy, and waits until it has said where it serves.
     pub(super) fn start() -> Self {
+        let policy = repository(CORPORATE);
+        Self::start_with(&["--policy", policy.to_str().expect("UTF-8")])
+    }
+
+    /// Starts a server with these flags, besides those that keep tests apart and quick.
+    pub(super) fn start_with(flags: &[&str]) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let mut command = tunnelguard();
-        command.env("TMPDIR", temporary.path());
-        command
-            .arg("serve")
-            .arg("--policy")
-            .arg(repository(CORPORATE));
+        command.env("TMPDIR", temporary.path()).arg("serve");
         command.args(["--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"]);
-        command.args(["--drain-seconds", "0"]);
+        if !flags.contains(&"--drain-seconds") {
+            command.args(["--drain-seconds", "0"]);
+        }
+        command.args(flags);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let lines = lines(&mut child);
+        let log = Arc::default();
+        let logging = keep_log(&mut child, Arc::clone(&log));
         let mut serving = Self {
             child,
             lines,
             webhook: ([0, 0, 0, 0], 0).into(),
             health: ([0, 0, 0, 0], 0).into(),
             authority: PathBuf::new(),
+            log,
+            logging: Some(logging),
             temporary,
         };
         serving.read_introduction();
@@ -79,7 +100,9 @@ impl Serving {
     /// What is printed is what a person copies: addresses, and a curl line that names the CA.
     fn read_introduction(&mut self) {
         loop {
-            let line = self.lines.recv_timeout(LIMIT).expect("an introduction");
+            let line = self.lines.recv_timeout(LIMIT).unwrap_or_else(|_| {
+                panic!("no introduction: {:?}", self.log.lock().expect("a log"))
+            });
             let mut words = line.split_whitespace();
             if let Some(url) = words.clone().find_map(|word| word.strip_prefix("https://"))
                 && line.contains("serves")
@@ -98,24 +121,18 @@ impl Serving {
 
     /// A connection to the webhook.
     pub(super) async fn client(&self) -> Client {
-        let pem = std::fs::read(&self.authority).expect("the file that is printed");
-        let mut trust = RootCertStore::empty();
-        let root = CertificateDer::from_pem_slice(&pem).expect("PEM");
-        trust.add(root).expect("a root");
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(trust)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let connector = TlsConnector::from(Arc::new(config));
-        let name = ServerName::from(self.webhook.ip());
-        let stream = TcpStream::connect(self.webhook).await.expect("TCP");
-        let stream = connector.connect(name, stream).await.expect("TLS");
+        let stream = self.address().tls(b"http/1.1").await.expect("TLS");
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         tokio::spawn(connection);
         Client(sender)
+    }
+
+    /// How to dial it.
+    pub(super) fn address(&self) -> Address {
+        Address {
+            webhook: self.webhook,
+            authority: self.authority.clone(),
+        }
     }
 
     /// A connection to the probes.
@@ -131,13 +148,41 @@ impl Serving {
         self.temporary.path()
     }
 
-    /// Sends SIGTERM, and waits for the end.
-    pub(super) fn terminate(&mut self) -> ExitStatus {
+    /// What is logged, once it holds a line with all of these words.
+    pub(super) fn logged(&self, words: &[&str]) -> String {
+        let begin = Instant::now();
+        while begin.elapsed() < LIMIT {
+            let log = self.log.lock().expect("a log");
+            let has = |line: &&String| words.iter().all(|word| line.contains(word));
+            if let Some(line) = log.iter().find(has) {
+                return line.clone();
+            }
+            drop(log);
+            thread::yield_now();
+        }
+        panic!(
+            "no line with {words:?} in {:?}",
+            self.log.lock().expect("a log")
+        );
+    }
+
+    /// Sends SIGTERM.
+    pub(super) fn signal(&self) {
         let id = self.child.id().to_string();
         let sent = Command::new("/bin/sh")
             .args(["-c", "kill -TERM \"$0\"", &id])
             .status();
         assert!(sent.expect("a shell").success(), "no signal could be sent");
+    }
+
+    /// Sends SIGTERM, and waits for the end; what is left is its status and all that it logged.
+    pub(super) fn terminate(&mut self) -> (ExitStatus, Vec<String>) {
+        self.signal();
+        self.ended()
+    }
+
+    /// Waits for the end of a server that was told.
+    pub(super) fn ended(&mut self) -> (ExitStatus, Vec<String>) {
         loop {
             match self.lines.recv_timeout(LIMIT) {
                 Ok(_) => {}
@@ -145,7 +190,31 @@ impl Serving {
                 Err(mpsc::RecvTimeoutError::Timeout) => panic!("SIGTERM does not end it"),
             }
         }
-        self.child.wait().expect("its status")
+        let status = self.child.wait().expect("its status");
+        let logging = self.logging.take().expect("ended once");
+        logging.join().expect("no panic");
+        (status, self.log.lock().expect("a log").clone())
+    }
+}
+
+impl Address {
+    /// A connection over which an HTTP is to be spoken.
+    pub(super) async fn tls(&self, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
+        let pem = std::fs::read(&self.authority).expect("a file");
+        let mut trust = RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(&pem).expect("PEM");
+        trust.add(root).expect("a root");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(trust)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = ServerName::from(self.webhook.ip());
+        let stream = TcpStream::connect(self.webhook).await?;
+        connector.connect(name, stream).await
     }
 }
 
@@ -169,6 +238,16 @@ fn lines(child: &mut Child) -> mpsc::Receiver<String> {
         }
     });
     receiver
+}
+
+/// Keeps the lines of its stderr, as they come.
+fn keep_log(child: &mut Child, log: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
+    let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    thread::spawn(move || {
+        for line in stderr.lines() {
+            log.lock().expect("a log").push(line.expect("UTF-8"));
+        }
+    })
 }
 
 impl Client {
@@ -223,14 +302,23 @@ impl Client {
             assert_eq!(path, "/mutate", "/validate never patches");
             assert_eq!(response["patchType"], "JSONPatch");
             let patch = base64::engine::general_purpose::STANDARD.decode(patch);
-            response["patch"] = serde_json::from_slice(&patch.expect("base64")).expect("JSON");
+            let patch: Value = serde_json::from_slice(&patch.expect("base64")).expect("JSON");
+            for operation in patch.as_array().expect("a list") {
+                let made = operation["op"].as_str().expect("an operation");
+                assert!(["add", "replace"].contains(&made), "{patch}");
+                assert!(!operation["value"].is_null(), "{patch}");
+            }
+            response["patch"] = patch;
         }
         let warnings = response["warnings"].as_array();
+        let mut characters = 0;
         for warning in warnings.into_iter().flatten() {
             let warning = warning.as_str().expect("text");
             assert!(warning.chars().count() <= 256, "{warning}");
             assert!(!warning.contains(char::is_control), "{warning:?}");
+            characters += warning.chars().count();
         }
+        assert!(characters <= 4096, "{warnings:?}");
         response
     }
 }
