@@ -10,6 +10,7 @@ mod cli;
 mod corpus;
 mod docs;
 mod layering;
+mod manifests;
 mod properties;
 mod readme;
 mod simulation;
