@@ -70,7 +70,8 @@ async fn serve(
     let authority = Authority::mint(now, CERTIFICATE_DAYS)?;
     let names = ["localhost".to_owned()];
     let leaf = authority.sign_leaf(&names, &[arguments.listen.ip()], now, CERTIFICATE_DAYS)?;
-    let tls = server::tls::server_config(leaf.chain, leaf.key)?;
+    let certificate = Arc::new(server::tls::ServingCertificate::new(leaf.serving_pair()?));
+    let tls = server::tls::server_config(certificate)?;
     let metrics = Arc::new(Metrics::default());
     metrics.declares(snapshot.policies.proxies.all().len());
     metrics.certificate_ends(leaf.not_after.unix_timestamp());
