@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use crate::admission::{Record, Webhook, review};
+use crate::admission::{Judging, OnFailure, Record, Webhook, review};
 use crate::pki::Authority;
 use crate::server::{self, Options, Reply, Review, ReviewPath, Server};
 use crate::state::Snapshot;
@@ -78,8 +78,12 @@ fn reviewer(snapshot: Arc<Snapshot>) -> Review {
             ReviewPath::Mutate => Webhook::Mutate,
             ReviewPath::Validate => Webhook::Validate,
         };
-        let today = super::today();
-        match review(webhook, body, snapshot.context(), today) {
+        let judging = Judging {
+            context: snapshot.context(),
+            today: super::today(),
+            on_failure: OnFailure::Allow,
+        };
+        match review(webhook, body, judging) {
             Ok((body, record)) => {
                 log(webhook, &record);
                 Reply {
@@ -108,10 +112,11 @@ fn log(webhook: Webhook, record: &Record) {
         },
         decision = record.decision.name(),
         object = %record.object,
-        operation = %record.operation,
+        operation = record.operation.name(),
         checks = %record.checks.join(","),
         dry_run = record.dry_run,
         uid = %record.uid,
+        failure = record.failure.as_deref(),
         "reviewed",
     );
 }
