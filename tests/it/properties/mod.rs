@@ -6,7 +6,9 @@
 //! in vain.
 
 mod asking;
+mod raw;
 mod strategies;
+mod wire;
 
 use jiff::civil::date;
 use proptest::prelude::*;
