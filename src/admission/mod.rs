@@ -10,10 +10,17 @@
     clippy::disallowed_macros
 )]
 
+mod failure;
+mod line;
+mod mutate;
 mod patch;
+mod record;
 mod request;
 mod response;
 mod review;
+mod validate;
 
-pub use request::Rejected;
-pub use review::{Decision, Record, Webhook, review};
+pub use failure::OnFailure;
+pub use record::{Decision, Record};
+pub use request::{Operation, Rejected};
+pub use review::{Judging, Webhook, review};

@@ -34,6 +34,77 @@ pub(crate) struct Request<'a> {
     pub(crate) old_object: Option<&'a RawValue>,
 }
 
+/// What is done to an object: a closed list, for it labels metrics and anyone may send a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// It is made.
+    Create,
+    /// It is changed.
+    Update,
+    /// It is removed.
+    Delete,
+    /// It is connected to.
+    Connect,
+    /// None that Kubernetes knows.
+    Other,
+}
+
+impl Operation {
+    fn parse(text: &str) -> Self {
+        match text {
+            "CREATE" => Self::Create,
+            "UPDATE" => Self::Update,
+            "DELETE" => Self::Delete,
+            "CONNECT" => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+
+    /// As it stands in logs and metrics, and in the API server's own.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Other => "OTHER",
+        }
+    }
+}
+
+impl Request<'_> {
+    /// What is done.
+    pub(crate) fn operation(&self) -> Operation {
+        Operation::parse(&self.operation)
+    }
+
+    /// `namespace/name`, or `namespace/prefix*` where the API server has yet to make the name: it
+    /// does so after mutation.
+    pub(crate) fn object_name(&self) -> String {
+        let namespace = self.namespace.as_deref().unwrap_or_default();
+        match self.name.as_deref().unwrap_or_default() {
+            "" => format!("{namespace}/{}", self.name_to_be().unwrap_or_default()),
+            name => format!("{namespace}/{name}"),
+        }
+    }
+
+    fn name_to_be(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Object<'a> {
+            #[serde(borrow)]
+            metadata: Metadata<'a>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Metadata<'a> {
+            #[serde(borrow)]
+            generate_name: Cow<'a, str>,
+        }
+        let object: Object<'_> = serde_json::from_str(self.object?.get()).ok()?;
+        Some(format!("{}*", object.metadata.generate_name))
+    }
+}
+
 /// The kind under review.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Kind<'a> {
@@ -87,5 +158,54 @@ pub(crate) fn parse(body: &[u8]) -> Result<Request<'_>, Rejected> {
             reject("the AdmissionReview's request has no uid".to_owned())
         }
         Some(request) => Ok(request),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Operation, parse};
+
+    #[test]
+    fn objects_are_named_as_far_as_they_have_a_name() {
+        for (request, name) in [
+            (r#""namespace": "n", "name": "x""#, "n/x"),
+            (
+                r#""namespace": "n", "name": "", "object": {"metadata": {"generateName": "x-"}}"#,
+                "n/x-*",
+            ),
+            (
+                r#""namespace": "n", "object": {"metadata": {"generateName": "é\n"}}"#,
+                "n/é\n*",
+            ),
+            (
+                r#""namespace": "n", "name": "x", "object": {"metadata": {"generateName": "y-"}}"#,
+                "n/x",
+            ),
+            (
+                r#""namespace": "n", "object": {"metadata": {"generateName": 7}}"#,
+                "n/",
+            ),
+            (r#""namespace": "n", "object": {"metadata": {}}"#, "n/"),
+            (r#""namespace": "n", "object": [7]"#, "n/"),
+            (r#""namespace": "n", "object": null"#, "n/"),
+            (r#""name": "cluster-wide""#, "/cluster-wide"),
+        ] {
+            let body = format!(
+                r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u", {request}}}}}"#
+            );
+            let request = parse(body.as_bytes()).unwrap();
+            assert_eq!(request.object_name(), name, "{body}");
+        }
+    }
+
+    #[test]
+    fn operations_are_a_closed_list() {
+        use Operation::{Connect, Create, Delete, Other, Update};
+        for operation in [Create, Update, Delete, Connect] {
+            assert_eq!(Operation::parse(operation.name()), operation);
+        }
+        for text in ["", "create", "PATCH", "OTHER", "CREATE "] {
+            assert_eq!(Operation::parse(text), Other, "{text:?}");
+        }
     }
 }

@@ -4,16 +4,45 @@ use json_patch::Patch;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::line::one_line;
 use super::request::API_VERSION;
 
 /// An allowed review may carry a patch, warnings and audit annotations; a denied one a message.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    pub(crate) denial: Option<String>,
+    pub(crate) denial: Option<Denial>,
     pub(crate) patch: Option<Patch>,
     pub(crate) warnings: Vec<String>,
     /// Keys of at most 63 letters, digits, `-`, `_`, `.`: others are dropped by the API server.
     pub(crate) audit: Vec<(&'static str, String)>,
+}
+
+/// Why a review is denied, as `metav1.Status` says it.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    code: u16,
+    reason: &'static str,
+    message: String,
+}
+
+impl Denial {
+    /// The object is not allowed to be as it is.
+    pub(crate) fn forbidden(message: String) -> Self {
+        Self {
+            code: 403,
+            reason: "Forbidden",
+            message,
+        }
+    }
+
+    /// The fault is not the object's.
+    pub(crate) fn internal_error(message: String) -> Self {
+        Self {
+            code: 500,
+            reason: "InternalError",
+            message,
+        }
+    }
 }
 
 /// The API server cuts a warning to 256 characters once all of them together pass 4,096
@@ -25,9 +54,12 @@ impl Answer {
     /// The AdmissionReview that answers the request with this uid.
     pub(crate) fn into_bytes(self, uid: &str) -> Vec<u8> {
         let mut response = json!({"uid": uid, "allowed": self.denial.is_none()});
-        if let Some(message) = self.denial {
+        if let Some(denial) = self.denial {
             response["status"] = json!({
-                "status": "Failure", "code": 403, "reason": "Forbidden", "message": message
+                "status": "Failure",
+                "code": denial.code,
+                "reason": denial.reason,
+                "message": denial.message,
             });
         }
         if let Some(patch) = self.patch {
@@ -63,16 +95,7 @@ fn fit(warnings: Vec<String>) -> Vec<String> {
     let mut left = ALL_WARNINGS_CHARACTERS;
     let mut fitted: Vec<String> = Vec::new();
     for warning in warnings {
-        let clean = warning
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c });
-        let mut text: String = clean.take(WARNING_CHARACTERS).collect();
-        if text.chars().count() == WARNING_CHARACTERS
-            && warning.chars().count() > WARNING_CHARACTERS
-        {
-            text.pop();
-            text.push('…');
-        }
+        let text = one_line(&warning, WARNING_CHARACTERS);
         let length = text.chars().count();
         if length > left {
             break;

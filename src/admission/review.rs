@@ -6,13 +6,15 @@ use serde_json::value::RawValue;
 
 use crate::mesh::ServiceEntry;
 use crate::mesh::service_entry::GROUP;
+use crate::policy::Finding;
 use crate::policy::check::Context;
-use crate::policy::verdict::{Verdict, judge, leaves_an_error, repair};
-use crate::policy::{Finding, evaluate};
 
-use super::patch;
-use super::request::{Rejected, Request, parse};
+use super::failure::{OnFailure, caught, not_judged};
+use super::mutate::mutate;
+use super::record::{Decision, Record};
+use super::request::{Operation, Rejected, Request, parse};
 use super::response::Answer;
+use super::validate::validate;
 
 /// Which of the two webhooks is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,89 +25,72 @@ pub enum Webhook {
     Validate,
 }
 
-/// What a review came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Decision {
-    /// Nothing to say.
-    Allowed,
-    /// Allowed, with warnings.
-    Warned,
-    /// Patched.
-    Repaired,
-    /// Refused.
-    Denied,
+/// What a review goes by.
+#[derive(Clone, Copy)]
+pub struct Judging<'a> {
+    /// The policies, and what is known of the mesh.
+    pub context: Context<'a>,
+    /// The day, which decides which exemptions still hold.
+    pub today: Date,
+    /// What becomes of an object that cannot be judged.
+    pub on_failure: OnFailure,
 }
 
-impl Decision {
-    /// As it stands in logs, metrics and audit annotations.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Warned => "warned",
-            Self::Repaired => "repaired",
-            Self::Denied => "denied",
-        }
-    }
-}
-
-/// What the log says of a review: no user data beyond the object's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The review's uid.
-    pub uid: String,
-    /// CREATE or UPDATE.
-    pub operation: String,
-    /// `namespace/name`.
-    pub object: String,
-    /// What it came to.
-    pub decision: Decision,
-    /// The ids of the findings in force, each once.
-    pub checks: Vec<String>,
-    /// Whether nothing will be stored.
-    pub dry_run: bool,
-}
-
-/// Answers a review. `today` decides which exemptions still hold.
+/// Answers a review. Where judging it panics, that is an answer too.
 ///
 /// # Errors
 /// [`Rejected`] where the body is no AdmissionReview of `admission.k8s.io/v1` with a uid.
 pub fn review(
     webhook: Webhook,
     body: &[u8],
-    context: Context<'_>,
-    today: Date,
+    judging: Judging<'_>,
 ) -> Result<(Vec<u8>, Record), Rejected> {
     let request = parse(body)?;
-    let (answer, decision, checks) = match subject(&request) {
-        None => (Answer::default(), Decision::Allowed, Vec::new()),
-        Some(entry) => match webhook {
-            Webhook::Mutate => mutate(&request, &entry, context, today),
-            Webhook::Validate => validate(&request, &entry, context, today),
-        },
+    let judge = || judge(webhook, &request, judging);
+    Ok(answered(&request, webhook, judging.on_failure, judge))
+}
+
+/// The answer's bytes, and what there is to log, whatever `judge` does.
+pub(super) fn answered(
+    request: &Request<'_>,
+    webhook: Webhook,
+    on_failure: OnFailure,
+    judge: impl FnOnce() -> Outcome,
+) -> (Vec<u8>, Record) {
+    let rendered = |outcome: Outcome| {
+        let bytes = outcome.answer.into_bytes(&request.uid);
+        (bytes, outcome.decision, outcome.checks)
     };
-    let namespace = request.namespace.as_deref().unwrap_or_default();
-    let name = request.name.as_deref().unwrap_or_default();
-    let record = Record {
-        uid: request.uid.to_string(),
-        operation: request.operation.to_string(),
-        object: format!("{namespace}/{name}"),
-        decision,
-        checks,
-        dry_run: request.dry_run.unwrap_or(false),
+    let (judged, failure) = match caught(|| rendered(judge())) {
+        Ok(judged) => (judged, None),
+        Err(panic) => (rendered(not_judged(webhook, on_failure)), Some(panic)),
     };
-    Ok((answer.into_bytes(&request.uid), record))
+    let (bytes, decision, checks) = judged;
+    (bytes, Record::new(request, decision, checks, failure))
+}
+
+fn judge(webhook: Webhook, request: &Request<'_>, judging: Judging<'_>) -> Outcome {
+    let Judging { context, today, .. } = judging;
+    let Some(entry) = subject(request) else {
+        return Outcome::allowed();
+    };
+    match webhook {
+        Webhook::Mutate => mutate(request, &entry, context, today),
+        Webhook::Validate => validate(request, &entry, context, today),
+    }
 }
 
 /// The ServiceEntry to look at; `None` for whatever is allowed untouched: other kinds,
 /// sub-resources, deletions, objects that are going away, and updates that leave the spec alone.
 fn subject(request: &Request<'_>) -> Option<ServiceEntry> {
     let is_entry = request.kind.group == GROUP && request.kind.kind == "ServiceEntry";
+    let operation = request.operation();
     let whole = request
         .sub_resource
         .as_deref()
         .unwrap_or_default()
         .is_empty();
-    if !is_entry || !whole || !matches!(&*request.operation, "CREATE" | "UPDATE") {
+    if !is_entry || !whole || !matches!(operation, Operation::Create | Operation::Update) {
         return None;
     }
     let object = request.object?;
@@ -116,7 +101,8 @@ fn subject(request: &Request<'_>) -> Option<ServiceEntry> {
     Some(entry)
 }
 
-fn read(object: &RawValue, request: &Request<'_>) -> Option<ServiceEntry> {
+/// The ServiceEntry in an object, in the namespace that the request names.
+pub(super) fn read(object: &RawValue, request: &Request<'_>) -> Option<ServiceEntry> {
     let mut entry: ServiceEntry = serde_json::from_str(object.get()).ok()?;
     if let Some(namespace) = request.namespace.as_deref().filter(|text| !text.is_empty()) {
         entry.namespace = namespace.into();
@@ -135,152 +121,36 @@ fn same_spec(object: &RawValue, old: &RawValue) -> bool {
     }
 }
 
-type Outcome = (Answer, Decision, Vec<String>);
-
-fn allowed() -> Outcome {
-    (Answer::default(), Decision::Allowed, Vec::new())
+/// What judging comes to.
+pub(super) struct Outcome {
+    pub(super) answer: Answer,
+    pub(super) decision: Decision,
+    /// The ids of the findings in force, each once.
+    pub(super) checks: Vec<String>,
 }
 
-fn mutate(
-    request: &Request<'_>,
-    entry: &ServiceEntry,
-    context: Context<'_>,
-    today: Date,
-) -> Outcome {
-    // The schema is checked after mutation: what it refuses is for the API server to say.
-    if !entry.problems.is_empty() {
-        return allowed();
+impl Outcome {
+    /// Nothing to say.
+    pub(super) fn allowed() -> Self {
+        Self::new(Answer::default(), Decision::Allowed, &[])
     }
-    let findings = evaluate(entry, context);
-    let Some((edits, mended)) = repair(&findings, entry, &context, today) else {
-        return allowed();
-    };
-    let object = request
-        .object
-        .and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let Some(object) = object else {
-        return allowed();
-    };
-    let Some((patch, repaired)) = patch::build(&object, entry, &edits, &mended) else {
-        return allowed();
-    };
-    let Ok(mut after) = serde_json::from_value::<ServiceEntry>(repaired) else {
-        return allowed();
-    };
-    after.namespace = entry.namespace.clone();
-    if leaves_an_error(&evaluate(&after, context), &after, &context, today) {
-        return allowed();
-    }
-    let answer = Answer {
-        patch: Some(patch),
-        warnings: vec![repair_warning(entry, &mended, context)],
-        audit: vec![
-            ("decision", Decision::Repaired.name().to_owned()),
-            ("findings", summary(&mended)),
-        ],
-        ..Answer::default()
-    };
-    (answer, Decision::Repaired, checks_of(&mended))
-}
 
-/// What was changed, why, and what was not seen, in one line; the first repair stands for many.
-fn repair_warning(entry: &ServiceEntry, mended: &[Finding], context: Context<'_>) -> String {
-    let Some(first) = mended.first() else {
-        return String::new();
-    };
-    let port = first.port.and_then(|number| entry.port(number));
-    let from = port
-        .and_then(|port| port.protocol_text.as_deref())
-        .unwrap_or("(none)");
-    let proxy = first
-        .proxies
-        .first()
-        .map_or("a proxy", |concerned| &concerned.proxy.name);
-    let more = match mended.len() {
-        1 => String::new(),
-        count => format!(" and {} more ports", count - 1),
-    };
-    let unseen = match context.sees_mesh {
-        true => "",
-        false => "; DestinationRules and other entries were not seen",
-    };
-    format!(
-        "{check} {path} repaired: {from}→TCP{more}, since CONNECT to {proxy} would get 404{unseen} (tunnelguard explain {check})",
-        check = first.check,
-        path = first.path,
-    )
-}
-
-fn validate(
-    request: &Request<'_>,
-    entry: &ServiceEntry,
-    context: Context<'_>,
-    today: Date,
-) -> Outcome {
-    let findings = evaluate(entry, context);
-    if findings.is_empty() {
-        return allowed();
+    pub(super) fn new(answer: Answer, decision: Decision, findings: &[Finding]) -> Self {
+        let mut checks: Vec<String> = findings
+            .iter()
+            .map(|finding| finding.check.to_string())
+            .collect();
+        checks.dedup();
+        Self {
+            answer,
+            decision,
+            checks,
+        }
     }
-    let old = request.old_object.and_then(|old| read(old, request));
-    let known = old.as_ref().map(|old| evaluate(old, context));
-    let old = old.as_ref().zip(known.as_deref());
-    let verdict = judge(findings, entry, old, &context, today);
-    if !verdict.is_allowed() {
-        let answer = Answer {
-            denial: Some(denial(&verdict)),
-            audit: vec![
-                ("decision", Decision::Denied.name().to_owned()),
-                ("findings", summary(&verdict.denied)),
-            ],
-            ..Answer::default()
-        };
-        return (answer, Decision::Denied, checks_of(&verdict.denied));
-    }
-    if verdict.warned.is_empty() && verdict.expired.is_empty() {
-        return allowed();
-    }
-    let mut warnings: Vec<String> = verdict.warned.iter().map(Finding::warning).collect();
-    warnings.extend(verdict.expired);
-    let answer = Answer {
-        warnings,
-        audit: vec![
-            ("decision", Decision::Warned.name().to_owned()),
-            ("findings", summary(&verdict.warned)),
-        ],
-        ..Answer::default()
-    };
-    (answer, Decision::Warned, checks_of(&verdict.warned))
-}
-
-/// Every finding that denies, one a line; then what a person can run to read more.
-fn denial(verdict: &Verdict) -> String {
-    let mut lines: Vec<String> = verdict
-        .denied
-        .iter()
-        .map(|finding| format!("{} {}: {}", finding.check, finding.path, finding.message()))
-        .collect();
-    lines.extend(verdict.expired.iter().map(|note| format!("{note}.")));
-    let explain = verdict
-        .denied
-        .first()
-        .map(|finding| finding.check.to_string());
-    if let (Some(last), Some(check)) = (lines.last_mut(), explain) {
-        last.push_str(&format!(" More: tunnelguard explain {check}"));
-    }
-    lines.join("\n")
-}
-
-fn checks_of(findings: &[Finding]) -> Vec<String> {
-    let mut checks: Vec<String> = findings
-        .iter()
-        .map(|finding| finding.check.to_string())
-        .collect();
-    checks.dedup();
-    checks
 }
 
 /// `TG001 spec.ports[0].protocol corp-squid`, one a finding, for the audit log.
-fn summary(findings: &[Finding]) -> String {
+pub(super) fn summary(findings: &[Finding]) -> String {
     let lines = findings.iter().map(|finding| {
         let proxies = finding
             .proxies

@@ -9,7 +9,7 @@ use crate::mesh::address::Address;
 use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
 use crate::policy::PolicySet;
 use crate::policy::proxy::{Evidence, Proxy, normal_host};
-use crate::state::{self, Snapshot};
+use crate::state::{PolicyFiles, Snapshot};
 
 /// What is declared, and what the mesh is set to.
 #[derive(Clone, Debug, Default, Args)]
@@ -35,19 +35,26 @@ impl PolicyArguments {
     /// # Errors
     /// Every fault of every policy file.
     pub(super) fn snapshot(&self) -> anyhow::Result<Snapshot> {
-        let mut policies = match self.policy.as_slice() {
-            [] => PolicySet::default(),
-            paths => state::load(paths).context("the policy cannot be used")?,
-        };
+        let policies = self.policy_files().load();
+        Ok(self.snapshot_of(policies.context("the policy cannot be used")?))
+    }
+
+    /// The policy files that the flags name; without any there is no policy in them.
+    pub(super) fn policy_files(&self) -> PolicyFiles {
+        PolicyFiles::new(self.policy.clone())
+    }
+
+    /// What the other flags make of the policies in those files, with an empty mesh.
+    pub(super) fn snapshot_of(&self, mut policies: PolicySet) -> Snapshot {
         if self.policy.is_empty() || !self.proxy.is_empty() {
             policies.add_anonymous(self.proxy.clone());
         }
-        Ok(Snapshot {
+        Snapshot {
             policies,
             outbound: self.outbound,
             version: self.istio_version,
             ..Snapshot::default()
-        })
+        }
     }
 }
 

@@ -136,7 +136,7 @@ impl Metrics {
         let decision = record.decision.name();
         let labels = [
             ("webhook", path.name()),
-            ("operation", operation(&record.operation)),
+            ("operation", record.operation.name()),
             ("decision", decision),
             ("dry_run", if record.dry_run { "true" } else { "false" }),
         ];
@@ -144,6 +144,9 @@ impl Metrics {
         for check in &record.checks {
             let labels = [("check", check.clone()), ("decision", decision.to_owned())];
             self.findings.get_or_create(&labels).inc();
+        }
+        if record.failure.is_some() {
+            self.failures.inc();
         }
     }
 
@@ -351,13 +354,5 @@ pub(super) struct InFlight<'a>(&'a Gauge);
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-fn operation(text: &str) -> &'static str {
-    match text {
-        "CREATE" => "CREATE",
-        "UPDATE" => "UPDATE",
-        _ => "OTHER",
     }
 }

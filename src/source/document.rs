@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::compose::compose;
-use super::input::SourceFile;
+use super::file::SourceFile;
 use super::limits::AliasBudget;
 use super::list::flatten;
 use super::position::Cursor;

@@ -27,6 +27,7 @@
 mod compose;
 mod decode;
 mod document;
+mod file;
 mod input;
 mod limits;
 mod list;
@@ -40,6 +41,7 @@ mod spot;
 mod syntax;
 
 pub use document::{Document, Reading, Skipped, read};
-pub use input::{InputError, SourceFile, collect};
+pub use file::SourceFile;
+pub use input::{Collected, InputError, Reach, collect, collect_within};
 pub use position::Location;
 pub use problem::Problem;

@@ -1,7 +1,9 @@
 //! What a review may read: one immutable snapshot, and where its policies come from.
 
-mod policy_file;
+mod policy_files;
+mod policy_text;
 mod snapshot;
 
-pub use policy_file::{PolicyFileError, load};
-pub use snapshot::Snapshot;
+pub use policy_files::{PolicyFiles, load};
+pub use policy_text::PolicyFileError;
+pub use snapshot::{SharedSnapshot, Snapshot};

@@ -1,5 +1,9 @@
 //! The immutable state that one review, lint or audit pass reads.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
 use crate::mesh::simulation::Environment;
 use crate::mesh::{MeshView, simulation};
 use crate::policy::{Context, PolicySet};
@@ -7,6 +11,8 @@ use crate::policy::{Context, PolicySet};
 /// Policies, proxies and the mesh as of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// Which one it is, for logs: [`SharedSnapshot`] numbers what it publishes.
+    pub generation: u64,
     /// The policies in force, with the proxies they declare.
     pub policies: PolicySet,
     /// The other objects of the mesh.
@@ -37,5 +43,81 @@ impl Snapshot {
             version: self.version.or(self.policies.version).unwrap_or_default(),
             names: Some(self.policies.proxies.names()),
         }
+    }
+}
+
+/// The snapshot in force, which a review reads without waiting for whoever publishes the next.
+#[derive(Debug)]
+pub struct SharedSnapshot {
+    current: ArcSwap<Snapshot>,
+    /// The generation published last; held while publishing, so that the newest also wins.
+    published: Mutex<u64>,
+}
+
+impl SharedSnapshot {
+    /// Publishes the first snapshot, as generation 1.
+    pub fn new(first: Snapshot) -> Self {
+        let shared = Self {
+            current: ArcSwap::default(),
+            published: Mutex::new(0),
+        };
+        shared.publish(first);
+        shared
+    }
+
+    /// The snapshot in force. It stays whole however many are published while it is read.
+    pub fn load(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+
+    /// Puts the next snapshot in force, and says which generation it is.
+    pub fn publish(&self, next: Snapshot) -> u64 {
+        // Nothing panics while it is held.
+        let mut published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *published += 1;
+        self.current.store(Arc::new(Snapshot {
+            generation: *published,
+            ..next
+        }));
+        *published
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SharedSnapshot, Snapshot};
+
+    #[test]
+    fn a_review_keeps_the_snapshot_that_it_began_with() {
+        let shared = SharedSnapshot::new(Snapshot::default());
+        let before = shared.load();
+        let next = Snapshot {
+            sees_mesh: true,
+            generation: 40,
+            ..Snapshot::default()
+        };
+        assert_eq!(shared.publish(next), 2);
+        assert_eq!((before.generation, before.sees_mesh), (1, false));
+        let after = shared.load();
+        assert_eq!((after.generation, after.sees_mesh), (2, true));
+    }
+
+    #[test]
+    fn the_newest_wins_whoever_publishes() {
+        let shared = SharedSnapshot::new(Snapshot::default());
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let own = shared.publish(Snapshot::default());
+                        assert!(shared.load().generation >= own);
+                    }
+                });
+            }
+        });
+        assert_eq!(shared.load().generation, 801);
     }
 }

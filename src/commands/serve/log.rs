@@ -18,6 +18,13 @@ pub(super) fn start() {
         true => builder.with_target(false).init(),
         false => builder.json().flatten_event(true).init(),
     }
+    // A panic is a line like any other, for whoever reads the log by machine.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(
+            place = panic.location().map(tracing::field::display),
+            "a bug: a panic"
+        );
+    }));
 }
 
 /// One line a review. Of the object only its namespace and name: the rest is the user's.
@@ -26,10 +33,16 @@ pub(super) fn reviewed(path: ReviewPath, record: &Record) {
         webhook = path.name(),
         decision = record.decision.name(),
         object = %record.object,
-        operation = %record.operation,
+        operation = record.operation.name(),
         checks = %record.checks.join(","),
         dry_run = record.dry_run,
         uid = %record.uid,
         "reviewed",
     );
+    if let Some(failure) = &record.failure {
+        tracing::error!(
+            uid = %record.uid, object = %record.object, failure,
+            "a bug: the review was not judged"
+        );
+    }
 }

@@ -1,7 +1,9 @@
 //! `tunnelguard serve`: the admission webhook.
 
+mod certificate;
 mod descriptors;
 mod log;
+mod reload;
 mod samples;
 mod trial;
 
@@ -11,17 +13,20 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::http::StatusCode;
 use clap::Args;
 
-use crate::admission::{Webhook, review};
-use crate::pki::Authority;
+use crate::admission::{Judging, OnFailure, Webhook, review};
 use crate::server::metrics::Metrics;
-use crate::server::{self, Options, Reply, Review, ReviewPath, Server};
-use crate::state::Snapshot;
+use crate::server::tls::{ServingCertificate, server_config};
+use crate::server::{Options, Reply, Review, ReviewPath, Server, shutdown};
+use crate::state::SharedSnapshot;
 
 use super::Exit;
 use super::arguments::PolicyArguments;
+use certificate::{CertificateArguments, Source};
+use reload::{Certificate, Policy, keep_reloading};
 use trial::{Trial, introduce};
 
 /// The flags of `serve`.
@@ -33,6 +38,13 @@ pub(super) struct Arguments {
     /// Where /livez, /readyz and /metrics are answered, in plain HTTP.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     health_listen: SocketAddr,
+    #[command(flatten)]
+    certificate: CertificateArguments,
+    #[command(flatten)]
+    policy: PolicyArguments,
+    /// Deny what a bug in tunnelguard kept from being judged [default: allow it, with a warning].
+    #[arg(long)]
+    fail_closed: bool,
     /// How many connections may be open at once; at the limit, those that wait longest for their
     /// client make room.
     #[arg(long, value_name = "COUNT", default_value = "2048")]
@@ -43,88 +55,99 @@ pub(super) struct Arguments {
     /// How long to serve on after SIGTERM, while the cluster hears that this replica is ending.
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     drain_seconds: u16,
-    #[command(flatten)]
-    policy: PolicyArguments,
 }
-
-/// The ephemeral certificate lives as long as a person may leave a trial running.
-const CERTIFICATE_DAYS: u16 = 30;
 
 /// Serves until it is told to stop.
 pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<Exit> {
     log::start();
-    let snapshot = Arc::new(arguments.policy.snapshot()?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(&arguments, snapshot, out))?;
+    runtime.block_on(serve(&arguments, out))?;
+    // Not dropped, which would wait for a file system that hangs under a poll.
+    runtime.shutdown_background();
     Ok(Exit::Clean)
 }
 
-async fn serve(
-    arguments: &Arguments,
-    snapshot: Arc<Snapshot>,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let now = time::OffsetDateTime::now_utc();
-    let authority = Authority::mint(now, CERTIFICATE_DAYS)?;
-    let names = ["localhost".to_owned()];
-    let leaf = authority.sign_leaf(&names, &[arguments.listen.ip()], now, CERTIFICATE_DAYS)?;
-    let certificate = Arc::new(server::tls::ServingCertificate::new(leaf.serving_pair()?));
-    let tls = server::tls::server_config(certificate)?;
+async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut files = arguments.policy.policy_files();
+    let policies = files.load().context("the policy cannot be used")?;
+    let snapshot = arguments.policy.snapshot_of(policies);
+    let (pair, source) = arguments.certificate.first(arguments.listen.ip())?;
+
     let metrics = Arc::new(Metrics::default());
     metrics.declares(snapshot.policies.proxies.all().len());
-    metrics.certificate_ends(leaf.not_after.unix_timestamp());
+    metrics.certificate_ends(pair.not_after.unix_timestamp());
+    let trial = match &source {
+        Source::Own { authority } => Some(Trial::write(authority, &snapshot)?),
+        Source::Files(_) => None,
+    };
+    let shared = Arc::new(SharedSnapshot::new(snapshot));
+    let certificate = Arc::new(ServingCertificate::new(pair));
+
     let options = Options {
         listen: arguments.listen,
         health_listen: arguments.health_listen,
         connections: descriptors::allow(arguments.max_connections.get()),
         reviews: arguments.max_reviews.get(),
     };
-    let review = reviewer(snapshot.clone(), Arc::clone(&metrics));
-    let server = Server::bind(options, tls, review, metrics).await?;
+    let review = arguments.reviewer(Arc::clone(&shared), Arc::clone(&metrics));
+    let tls = server_config(Arc::clone(&certificate))?;
+    let server = Server::bind(options, tls, review, Arc::clone(&metrics)).await?;
+
     let addresses = server.addresses();
     tracing::info!(webhook = %addresses.webhook, health = %addresses.health, "serving");
-    // Kept until the end: the lines printed below name its files.
-    let trial = Trial::write(authority.certificate_pem(), &snapshot)?;
-    introduce(
-        out,
-        addresses,
-        "its own certificate",
-        &snapshot,
-        Some(&trial),
-    )?;
+    introduce(out, addresses, &source, &shared.load(), trial.as_ref())?;
+    if files.can_change() {
+        let arguments = arguments.policy.clone();
+        let policy = Policy::new(files, arguments, shared, Arc::clone(&metrics));
+        keep_reloading(policy);
+    }
+    if let Source::Files(files) = source {
+        keep_reloading(Certificate::new(*files, certificate, metrics));
+    }
     let linger = Duration::from_secs(arguments.drain_seconds.into());
-    server::shutdown::run_until_signalled(server, linger).await?;
+    shutdown::run_until_signalled(server, linger).await?;
     Ok(())
 }
 
-/// The function that answers one review: synchronous, a few microseconds.
-fn reviewer(snapshot: Arc<Snapshot>, metrics: Arc<Metrics>) -> Review {
-    Arc::new(move |path, body| {
-        let webhook = match path {
-            ReviewPath::Mutate => Webhook::Mutate,
-            ReviewPath::Validate => Webhook::Validate,
+impl Arguments {
+    /// The function that answers one review: synchronous, a few microseconds.
+    fn reviewer(&self, shared: Arc<SharedSnapshot>, metrics: Arc<Metrics>) -> Review {
+        let on_failure = match self.fail_closed {
+            true => OnFailure::Deny,
+            false => OnFailure::Allow,
         };
-        let today = super::today();
-        match review(webhook, body, snapshot.context(), today) {
-            Ok((body, record)) => {
-                log::reviewed(path, &record);
-                metrics.reviewed(path, &record);
-                Reply {
-                    status: StatusCode::OK,
-                    content_type: "application/json",
-                    body,
+        Arc::new(move |path, body| {
+            let webhook = match path {
+                ReviewPath::Mutate => Webhook::Mutate,
+                ReviewPath::Validate => Webhook::Validate,
+            };
+            let snapshot = shared.load();
+            let judging = Judging {
+                context: snapshot.context(),
+                today: crate::commands::today(),
+                on_failure,
+            };
+            match review(webhook, body, judging) {
+                Ok((body, record)) => {
+                    log::reviewed(path, &record);
+                    metrics.reviewed(path, &record);
+                    Reply {
+                        status: StatusCode::OK,
+                        content_type: "application/json",
+                        body,
+                    }
+                }
+                Err(rejected) => {
+                    tracing::warn!(webhook = path.name(), %rejected, "refused a body");
+                    Reply {
+                        status: StatusCode::BAD_REQUEST,
+                        content_type: "text/plain; charset=utf-8",
+                        body: format!("{rejected}\n").into_bytes(),
+                    }
                 }
             }
-            Err(rejected) => {
-                tracing::warn!(webhook = path.name(), %rejected, "refused a body");
-                Reply {
-                    status: StatusCode::BAD_REQUEST,
-                    content_type: "text/plain; charset=utf-8",
-                    body: format!("{rejected}\n").into_bytes(),
-                }
-            }
-        }
-    })
+        })
+    }
 }

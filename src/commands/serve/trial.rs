@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use crate::server::Addresses;
 use crate::state::Snapshot;
 
+use super::certificate::Source;
 use super::samples::{self, Sample};
 
 /// The files that the printed curl lines name, removed at the end.
@@ -52,7 +53,7 @@ impl Drop for Trial {
 pub(super) fn introduce(
     out: &mut dyn Write,
     addresses: Addresses,
-    certificate: &str,
+    certificate: &Source,
     snapshot: &Snapshot,
     trial: Option<&Trial>,
 ) -> std::io::Result<()> {

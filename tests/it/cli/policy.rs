@@ -51,6 +51,31 @@ fn every_fault_of_every_file_is_named_at_once() {
 }
 
 #[test]
+fn a_name_used_twice_is_a_fault_that_names_both_places() {
+    let files = Files::new(&[
+        ("a.yaml", policy()),
+        ("b.yaml", policy()),
+        ("good.yaml", policy().replace("corporate", "other")),
+        ("bad.yaml", bad()),
+    ]);
+    let ended = run(
+        files.path(),
+        "lint bad.yaml --policy a.yaml --policy b.yaml",
+        b"",
+    );
+    let said = "b.yaml:5:9: metadata.name: a.yaml:5:9 has a policy \"corporate\" already; rename or remove one";
+    assert!(ended.stderr.contains(said), "{ended}");
+    assert_eq!(ended.status, Some(2), "{ended}");
+    for flags in [
+        "--policy a.yaml --policy good.yaml",
+        "--policy a.yaml --policy ./a.yaml",
+    ] {
+        let ended = run(files.path(), &format!("lint bad.yaml {flags}"), b"");
+        assert_eq!(ended.status, Some(1), "{flags}: {ended}");
+    }
+}
+
+#[test]
 fn proxies_and_policies_add_up() {
     let files = Files::new(&[
         ("p.yaml", policy()),

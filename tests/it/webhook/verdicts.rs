@@ -170,6 +170,26 @@ fn untouched(namespace: &str) -> Vec<(&'static str, Value)> {
             create(&|request| request["object"] = json!(5)),
         ),
         (
+            "an array as object",
+            create(&|request| request["object"] = json!([object])),
+        ),
+        (
+            "an empty array as object",
+            create(&|request| request["object"] = json!([])),
+        ),
+        (
+            "another sub-resource",
+            create(&|request| request["subResource"] = json!("scale")),
+        ),
+        (
+            "an operation that nobody knows",
+            create(&|request| request["operation"] = json!("create")),
+        ),
+        (
+            "no operation",
+            create(&|request| drop(request.as_object_mut().unwrap().remove("operation"))),
+        ),
+        (
             "no spec",
             create(&|request| request["object"]["spec"] = json!({})),
         ),

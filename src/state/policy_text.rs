@@ -1,4 +1,4 @@
-//! Policies from files: every fault with its file, line, field and way out.
+//! Policies from texts: every fault with its file, line, field and way out.
 
 use std::path::PathBuf;
 
@@ -9,46 +9,64 @@ use crate::mesh::FieldPath;
 use crate::policy::PolicySet;
 use crate::policy::compile::Invalid;
 use crate::policy::spec::{ConnectProxyPolicy, KIND};
-use crate::source::{self, Document, Location, SourceFile};
+use crate::source::{self, Collected, Document, Location, SourceFile};
 
 /// Policies that cannot be used: each fault on a line of its own, as `file:line:column: message`.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct PolicyFileError(pub Vec<String>);
 
-/// Reads and compiles the policies in files and directories.
-///
-/// # Errors
-/// Every fault of every file: nothing is applied in part.
-pub fn load(paths: &[PathBuf]) -> Result<PolicySet, PolicyFileError> {
+/// Paths, and what they name.
+pub(super) struct Given<'a> {
+    pub(super) paths: &'a [PathBuf],
+    pub(super) collected: &'a Collected,
+}
+
+/// Compiles all policies in what was given; each path has to bring one.
+pub(super) fn compile(given: &[Given<'_>]) -> Result<PolicySet, PolicyFileError> {
     let mut faults = Vec::new();
     let mut policies: Vec<Loaded> = Vec::new();
-    for path in paths {
-        let files = source::collect(std::slice::from_ref(path), std::io::stdin().lock())
-            .map_err(|error| PolicyFileError(vec![error.to_string()]))?;
-        let before = policies.len();
-        for file in files {
-            read_file(file, &mut policies, &mut faults);
-        }
-        if faults.is_empty() && policies.len() == before {
-            faults.push(format!("{}: there is no {KIND} in it", path.display()));
-        }
+    for given in given {
+        read_all(given, &mut policies, &mut faults);
     }
     if !faults.is_empty() {
         return Err(PolicyFileError(faults));
     }
     // By name, so that the order of flags and files decides nothing.
     policies.sort_by(|a, b| a.policy.metadata.name.cmp(&b.policy.metadata.name));
+    faults.extend(
+        policies
+            .windows(2)
+            .filter_map(|pair| pair[1].repeats(&pair[0])),
+    );
     let documents: Vec<ConnectProxyPolicy> = policies
         .iter()
         .map(|loaded| loaded.policy.clone())
         .collect();
-    PolicySet::compile(&documents).map_err(|invalid| {
-        let faults = invalid
-            .iter()
-            .map(|(index, invalid)| policies[*index].fault(invalid));
-        PolicyFileError(faults.collect())
-    })
+    let compiled = PolicySet::compile(&documents);
+    if let Err(invalid) = &compiled {
+        let invalid = invalid.iter();
+        faults.extend(invalid.map(|(index, invalid)| policies[*index].fault(invalid)));
+    }
+    match compiled {
+        Ok(policies) if faults.is_empty() => Ok(policies),
+        _ => Err(PolicyFileError(faults)),
+    }
+}
+
+fn read_all(given: &Given<'_>, policies: &mut Vec<Loaded>, faults: &mut Vec<String>) {
+    let mut brings = Vec::new();
+    for file in &given.collected.files {
+        let before = policies.len();
+        read_file(file, policies, faults);
+        brings.push(policies.len() > before);
+    }
+    for (path, named) in given.paths.iter().zip(&given.collected.named_by) {
+        let nothing = !named.iter().any(|index| brings[*index]);
+        if nothing && faults.is_empty() {
+            faults.push(format!("{}: there is no {KIND} in it", path.display()));
+        }
+    }
 }
 
 /// A policy, with where it came from.
@@ -67,14 +85,30 @@ impl Loaded {
             &format!("{}: {}", invalid.path, invalid.message),
         )
     }
+
+    /// Names are how proxies find their policy: with two of one name, each would be judged by both.
+    fn repeats(&self, other: &Self) -> Option<String> {
+        let name = &self.policy.metadata.name;
+        // No name at all is a fault of its own.
+        if name.is_empty() || *name != other.policy.metadata.name {
+            return None;
+        }
+        let path = FieldPath::root().key("metadata").key("name");
+        let first = other.document.locate(&path);
+        let place = at(&other.file, &first, "");
+        let place = place.trim_end_matches(": ");
+        let message =
+            format!("{path}: {place} has a policy {name:?} already; rename or remove one");
+        Some(at(&self.file, &self.document.locate(&path), &message))
+    }
 }
 
 fn at(file: &str, location: &Location, message: &str) -> String {
     format!("{file}:{}:{}: {message}", location.line, location.column)
 }
 
-fn read_file(file: SourceFile, policies: &mut Vec<Loaded>, faults: &mut Vec<String>) {
-    let reading = source::read(&file);
+fn read_file(file: &SourceFile, policies: &mut Vec<Loaded>, faults: &mut Vec<String>) {
+    let reading = source::read(file);
     for problem in &reading.problems {
         faults.push(at(&file.name, &problem.location, &problem.message));
     }

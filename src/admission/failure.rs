@@ -1,0 +1,154 @@
+//! A panic while judging: an answer all the same.
+//!
+//! The API server does not repeat a POST whose connection is dropped, and what then becomes of the
+//! user's request is up to `failurePolicy`, without a word about the reason. An answer says it.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::line::one_line;
+use super::record::Decision;
+use super::response::{Answer, Denial};
+use super::review::{Outcome, Webhook};
+
+// With `panic = "abort"` there is nothing to catch.
+const _: () = assert!(cfg!(panic = "unwind"), "a review must survive a panic");
+
+/// What becomes of an object that could not be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnFailure {
+    /// It is let through, with a warning.
+    Allow,
+    /// It is refused. `/mutate` never denies, so it is `/validate` that does.
+    Deny,
+}
+
+/// A message about an index or a boundary may quote all of a text.
+const MESSAGE_CHARACTERS: usize = 256;
+
+/// What `judge` says, or what its panic said.
+pub(super) fn caught<T>(judge: impl FnOnce() -> T) -> Result<T, String> {
+    // Judging reads what is shared and changes nothing that outlives it.
+    let judged = catch_unwind(AssertUnwindSafe(judge));
+    judged.map_err(|panic| one_line(message(&*panic), MESSAGE_CHARACTERS))
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let formatted = panic.downcast_ref::<String>().map(String::as_str);
+    let literal = panic.downcast_ref::<&str>().copied();
+    formatted.or(literal).unwrap_or("a panic without a message")
+}
+
+/// The answer about an object that could not be judged.
+pub(super) fn not_judged(webhook: Webhook, on_failure: OnFailure) -> Outcome {
+    const REPORT: &str = "This is a bug in tunnelguard: please report it in its issue tracker, with the object that was applied";
+    let audit = vec![("decision", Decision::Failed.name().to_owned())];
+    let answer = match (webhook, on_failure) {
+        (Webhook::Validate, OnFailure::Deny) => Answer {
+            denial: Some(Denial::internal_error(format!(
+                "tunnelguard failed on this object: it could not be judged, so it is refused. {REPORT}"
+            ))),
+            audit,
+            ..Answer::default()
+        },
+        _ => Answer {
+            warnings: vec![format!(
+                "tunnelguard failed on this object: it was not judged. {REPORT}"
+            )],
+            audit,
+            ..Answer::default()
+        },
+    };
+    Outcome {
+        answer,
+        decision: Decision::Failed,
+        checks: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{OnFailure, Webhook};
+    use crate::admission::record::{Decision, Record};
+    use crate::admission::request::parse;
+    use crate::admission::review::{Outcome, answered};
+
+    const BODY: &[u8] =
+        br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request":
+        {"uid": "u-1", "operation": "CREATE", "namespace": "n", "name": "x"}}"#;
+
+    fn ask(webhook: Webhook, on_failure: OnFailure, judge: fn() -> Outcome) -> (Value, Record) {
+        let request = parse(BODY).unwrap();
+        let (bytes, record) = answered(&request, webhook, on_failure, judge);
+        let mut review: Value = serde_json::from_slice(&bytes).unwrap();
+        (review["response"].take(), record)
+    }
+
+    #[test]
+    fn a_panic_is_an_answer_that_keeps_the_uid() {
+        use OnFailure::{Allow, Deny};
+        use Webhook::{Mutate, Validate};
+        for (webhook, on_failure, allowed) in [
+            (Mutate, Allow, true),
+            (Mutate, Deny, true),
+            (Validate, Allow, true),
+            (Validate, Deny, false),
+        ] {
+            let (response, record) = ask(webhook, on_failure, || panic!("boom"));
+            let case = format!("{webhook:?} {on_failure:?}: {response}");
+            assert_eq!(response["uid"], "u-1", "{case}");
+            assert_eq!(response["allowed"], allowed, "{case}");
+            assert_eq!(response["patch"], Value::Null, "{case}");
+            assert_eq!(response["auditAnnotations"], json!({"decision": "failed"}));
+            assert_eq!(record.decision, Decision::Failed);
+            assert_eq!(record.failure.as_deref(), Some("boom"));
+            let said = if allowed {
+                assert_eq!(response["status"], Value::Null, "{case}");
+                assert_eq!(response["warnings"].as_array().map(Vec::len), Some(1));
+                &response["warnings"][0]
+            } else {
+                assert_eq!(response["warnings"], Value::Null, "{case}");
+                assert_eq!(response["status"]["code"], 500, "{case}");
+                assert_eq!(response["status"]["reason"], "InternalError", "{case}");
+                &response["status"]["message"]
+            };
+            let said = said.as_str().unwrap();
+            assert!(said.contains("failed on this object"), "{said}");
+            assert!(said.contains("please report it"), "{said}");
+            assert!(
+                !said.contains(['…', '\n']) && said.chars().count() <= 256,
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_panic_is_as_it_was() {
+        let (response, record) = ask(Webhook::Validate, OnFailure::Deny, Outcome::allowed);
+        assert_eq!(response, json!({"uid": "u-1", "allowed": true}));
+        assert_eq!((record.decision, record.failure), (Decision::Allowed, None));
+    }
+
+    #[test]
+    fn what_a_panic_said_is_one_line() {
+        let cases: [(fn() -> Outcome, &str); 4] = [
+            (|| panic!("literal"), "literal"),
+            (|| panic!("{}\n{}", 1, 2), "1 2"),
+            (|| std::panic::panic_any(7), "a panic without a message"),
+            (
+                || Option::None.unwrap(),
+                "called `Option::unwrap()` on a `None` value",
+            ),
+        ];
+        for (judge, said) in cases {
+            let (_, record) = ask(Webhook::Mutate, OnFailure::Allow, judge);
+            assert_eq!(record.failure.as_deref(), Some(said));
+        }
+        let (_, record) = ask(Webhook::Mutate, OnFailure::Allow, || {
+            panic!("{}", "x".repeat(9999))
+        });
+        assert_eq!(record.failure.map(|said| said.chars().count()), Some(256));
+    }
+}

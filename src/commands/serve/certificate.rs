@@ -1,0 +1,59 @@
+//! The certificate that `serve` begins with.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use time::OffsetDateTime;
+
+use crate::pki::{Authority, CertificateFiles, ServingPair};
+
+/// The ephemeral certificate lives as long as a person may leave a trial running.
+const DAYS: u16 = 30;
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug, Args)]
+pub(super) struct CertificateArguments {
+    /// The certificate to serve with, PEM, leaf first; read again when it changes [default: one of
+    /// its own, made at start].
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+/// Where a certificate came from.
+pub(super) enum Source {
+    /// An authority made at start, whose certificate this is, as PEM.
+    Own { authority: String },
+    /// Files, which may change.
+    Files(Box<CertificateFiles>),
+}
+
+impl CertificateArguments {
+    /// The first certificate, for a server that is dialled by `address`.
+    pub(super) fn first(&self, address: IpAddr) -> anyhow::Result<(ServingPair, Source)> {
+        let now = OffsetDateTime::now_utc();
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            let mut files = CertificateFiles::new(certificate.clone(), key.clone());
+            let pair = files.load(now).context("the certificate cannot be used")?;
+            return Ok((pair, Source::Files(Box::new(files))));
+        }
+        let authority = Authority::mint(now, DAYS)?;
+        let leaf = authority.sign_leaf(&["localhost".to_owned()], &[address], now, DAYS)?;
+        let authority = authority.certificate_pem().to_owned();
+        Ok((leaf.serving_pair()?, Source::Own { authority }))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own { .. } => "its own certificate",
+            Self::Files(_) => "the certificate from --tls-cert",
+        })
+    }
+}

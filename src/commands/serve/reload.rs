@@ -1,0 +1,142 @@
+//! What is read again while it is in use: the policy, and the certificate.
+//!
+//! Both are looked at every second, on a thread where waiting for a file system hurts nobody. What
+//! cannot be used is told once, and what was good goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::commands::arguments::PolicyArguments;
+use crate::pki::{CertificateFiles, rfc3339};
+use crate::server::metrics::{Metrics, Reload};
+use crate::server::tls::ServingCertificate;
+use crate::state::{PolicyFiles, SharedSnapshot};
+
+use super::trial;
+
+/// A change counts once two looks have seen it, so it takes two of these.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Something that is looked at again and again.
+pub(super) trait Reloaded: Send + 'static {
+    /// Looks, and puts in force what has changed.
+    fn look(&mut self);
+}
+
+/// Looks every second until the process ends.
+pub(super) fn keep_reloading(mut what: impl Reloaded) {
+    tokio::spawn(async move {
+        let mut ticks = interval(LOOK);
+        // After a hang, once is enough.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let looked = spawn_blocking(move || {
+                what.look();
+                what
+            });
+            match looked.await {
+                Ok(back) => what = back,
+                Err(error) => {
+                    tracing::error!(%error, "files are not read again until a restart");
+                    return;
+                }
+            }
+        }
+    });
+}
+
+/// The policy files.
+pub(super) struct Policy {
+    files: PolicyFiles,
+    arguments: PolicyArguments,
+    shared: Arc<SharedSnapshot>,
+    metrics: Arc<Metrics>,
+}
+
+impl Policy {
+    pub(super) fn new(
+        files: PolicyFiles,
+        arguments: PolicyArguments,
+        shared: Arc<SharedSnapshot>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            files,
+            arguments,
+            shared,
+            metrics,
+        }
+    }
+}
+
+impl Reloaded for Policy {
+    fn look(&mut self) {
+        let Some(changed) = self.files.changed() else {
+            return;
+        };
+        self.metrics.reloaded(Reload::Policy, changed.is_ok());
+        match changed {
+            Ok(policies) => {
+                let snapshot = self.arguments.snapshot_of(policies);
+                self.metrics.declares(snapshot.policies.proxies.all().len());
+                let policies = trial::policies(&snapshot);
+                let generation = self.shared.publish(snapshot);
+                tracing::info!(generation, policies, "the policy changed");
+            }
+            Err(error) => tracing::error!(
+                %error,
+                "the policy was edited into one that cannot be used; the last good one stays in force"
+            ),
+        }
+    }
+}
+
+/// The certificate's files.
+pub(super) struct Certificate {
+    files: CertificateFiles,
+    serving: Arc<ServingCertificate>,
+    metrics: Arc<Metrics>,
+}
+
+impl Certificate {
+    pub(super) fn new(
+        files: CertificateFiles,
+        serving: Arc<ServingCertificate>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            files,
+            serving,
+            metrics,
+        }
+    }
+}
+
+impl Reloaded for Certificate {
+    fn look(&mut self) {
+        let Some(changed) = self.files.changed(OffsetDateTime::now_utc()) else {
+            return;
+        };
+        self.metrics.reloaded(Reload::Certificate, changed.is_ok());
+        match changed {
+            Ok(pair) => {
+                self.metrics
+                    .certificate_ends(pair.not_after.unix_timestamp());
+                tracing::info!(
+                    not_after = rfc3339(pair.not_after),
+                    "the certificate changed"
+                );
+                self.serving.replace(pair);
+            }
+            Err(error) => tracing::error!(
+                %error,
+                "the certificate was replaced by one that cannot be used; the last good one stays in use"
+            ),
+        }
+    }
+}
