@@ -56,7 +56,8 @@ async fn serve(
     let authority = Authority::mint(now, CERTIFICATE_DAYS)?;
     let names = ["localhost".to_owned()];
     let leaf = authority.sign_leaf(&names, &[arguments.listen.ip()], now, CERTIFICATE_DAYS)?;
-    let tls = server::tls::server_config(leaf.chain, leaf.key)?;
+    let certificate = Arc::new(server::tls::ServingCertificate::new(leaf.serving_pair()?));
+    let tls = server::tls::server_config(certificate)?;
     let options = Options {
         listen: arguments.listen,
         health_listen: arguments.health_listen,

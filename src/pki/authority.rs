@@ -13,8 +13,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
-use rustls::pki_types::{CertificateDer, DnsName, InvalidDnsNameError, PrivateKeyDer};
+use rustls::pki_types::{DnsName, InvalidDnsNameError};
 use time::{Duration, OffsetDateTime};
+
+use super::Leaf;
 
 /// How far certificates are dated back.
 ///
@@ -28,18 +30,6 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
     not_after: OffsetDateTime,
-}
-
-/// A serving certificate and its key, in the types that rustls takes.
-#[derive(Debug)]
-pub struct Leaf {
-    /// What the server sends: the leaf alone, because its issuer is the root that the client
-    /// already trusts (RFC 8446 §4.4.2 lets the root be left out).
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The private key of the first certificate in `chain`.
-    pub key: PrivateKeyDer<'static>,
-    /// The last second at which the certificate is valid.
-    pub not_after: OffsetDateTime,
 }
 
 /// Why no certificate could be made.
@@ -128,20 +118,22 @@ impl Authority {
 
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Leaf {
-            chain: vec![certificate.der().clone()],
+            certificate,
+            key,
             not_after: params.not_after,
-            key: PrivateKeyDer::from(key),
         })
     }
 }
 
-/// `not_before` and `not_after` of a certificate made at `now` for `days`.
+/// `not_before` and `not_after` of a certificate made at `now` for `days`, to the second: a
+/// certificate holds no fractions (RFC 5280 §4.1.2.5).
 fn validity(
     now: OffsetDateTime,
     days: u16,
 ) -> Result<(OffsetDateTime, OffsetDateTime), AuthorityError> {
-    let not_before = now.checked_sub(BACKDATED);
-    let not_after = now.checked_add(Duration::days(i64::from(days)));
+    let second = now.truncate_to_second();
+    let not_before = second.checked_sub(BACKDATED);
+    let not_after = second.checked_add(Duration::days(i64::from(days)));
     not_before
         .zip(not_after)
         .ok_or(AuthorityError::Validity { now, days })
@@ -195,7 +187,7 @@ mod tests {
         Error, RootCertStore,
         client::{WebPkiServerVerifier, danger::ServerCertVerifier},
         crypto::aws_lc_rs,
-        pki_types::{ServerName, UnixTime, pem::PemObject},
+        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
     };
 
     use super::*;
@@ -234,7 +226,7 @@ mod tests {
         let moment = u64::try_from(now().unix_timestamp() + after).expect("a time after 1970");
         let moment = UnixTime::since_unix_epoch(std::time::Duration::from_secs(moment));
         let verifier = verifier.expect("a verifier");
-        match verifier.verify_server_cert(&leaf.chain[0], &[], &name, &[], moment) {
+        match verifier.verify_server_cert(leaf.certificate.der(), &[], &name, &[], moment) {
             Ok(_) => None,
             Err(Error::InvalidCertificate(reason)) => Some(reason),
             Err(other) => panic!("not about the certificate: {other}"),
@@ -271,7 +263,7 @@ mod tests {
     #[test]
     fn leaf_never_outlives_its_authority() {
         let authority = Authority::mint(now(), 30).expect("an authority");
-        assert_eq!(leaf(&authority).not_after, now() + Duration::days(30));
+        assert_eq!(leaf(&authority).not_after(), now() + Duration::days(30));
     }
 
     #[test]

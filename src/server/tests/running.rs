@@ -56,7 +56,9 @@ pub(super) fn server_config() -> (ServerConfig, RootCertStore) {
     let authority = Authority::mint(now, 1).expect("an authority");
     let leaf = authority.sign_leaf(&[], &[LOCALHOST], now, 1);
     let leaf = leaf.expect("a leaf");
-    let config = tls::server_config(leaf.chain, leaf.key).expect("a configuration");
+    let pair = leaf.serving_pair().expect("a pair");
+    let certificate = Arc::new(tls::ServingCertificate::new(pair));
+    let config = tls::server_config(certificate).expect("a configuration");
 
     let mut trust = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes());
