@@ -1,6 +1,7 @@
 //! The command line, and the composition roots behind it: the only place that sees everything.
 
 mod arguments;
+mod certificate;
 mod explain;
 mod lint;
 mod serve;
@@ -33,6 +34,8 @@ enum Command {
     Trace(trace::Arguments),
     /// Say what a check means; without an id, list them.
     Explain(explain::Arguments),
+    /// Make an authority and a serving certificate, as files.
+    Certificate(certificate::Arguments),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -85,6 +88,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Lint(arguments) => lint::run(&arguments, cli.format, out),
         Command::Trace(arguments) => trace::run(&arguments, cli.format, out),
         Command::Explain(arguments) => explain::run(&arguments, cli.format, out),
+        Command::Certificate(arguments) => certificate::run(&arguments, cli.format, out),
         Command::Completions { shell } => {
             // Through a buffer: clap panics where its output cannot be written.
             let mut script = Vec::new();

@@ -1,8 +1,8 @@
 //! A certificate and its key from files that are replaced while the server runs.
 //!
-//! The files are read again and again rather than watched: the kubelet swaps a symbolic link two
-//! directories above them (`..data`, k8s.io/kubernetes/pkg/volume/util/atomic_writer.go), and NFS
-//! and some FUSE file systems send no events at all. Both files are a few KiB.
+//! The files are read again and again rather than watched: the kubelet swaps a symbolic link that
+//! they lead through (`..data`, k8s.io/kubernetes/pkg/volume/util/atomic_writer.go), and NFS and
+//! some FUSE file systems send no events at all. Both files are a few KiB.
 
 use std::{
     fmt,

@@ -52,6 +52,7 @@ fn statuses() {
         ("lint --help", 0),
         ("serve --help", 0),
         ("trace --help", 0),
+        ("certificate --help", 0),
         ("--version", 0),
     ] {
         let ended = run(files.path(), line, b"");
@@ -67,7 +68,14 @@ fn completions_name_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ended = run(files.path(), &format!("completions {shell}"), b"");
         assert_eq!(ended.status, Some(0), "{ended}");
-        for command in ["serve", "lint", "trace", "explain", "completions"] {
+        for command in [
+            "serve",
+            "lint",
+            "trace",
+            "explain",
+            "certificate",
+            "completions",
+        ] {
             assert!(ended.stdout.contains(command), "{shell}: no {command}");
         }
     }

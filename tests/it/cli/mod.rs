@@ -1,6 +1,7 @@
 //! The command line as scripts use it: exit statuses, what goes to stdout and what to stderr, and
 //! the JSON that both `lint` and `trace` promise.
 
+mod certificate;
 mod commands;
 mod json;
 mod lint;
