@@ -291,6 +291,9 @@ impl Metrics {
         for why in [Shed::Reviews, Shed::Memory, Shed::Draining] {
             drop(self.shed.get_or_create(&[why.label()]));
         }
+        for code in [400, 408, 413, 500] {
+            drop(self.refused.get_or_create(&[("code", code)]));
+        }
         for reloads in [&self.policy_reloads, &self.certificate_reloads] {
             for successful in [true, false] {
                 drop(reloads.outcomes.get_or_create(&[result(successful)]));

@@ -59,7 +59,10 @@ pub(super) async fn run_until(
     tokio::select! {
         () = &mut run => return,
         (name, linger) = next_signal() => {
-            tracing::info!("{name}: not ready any more, serving on for {linger:?}");
+            match linger.is_zero() {
+                true => tracing::info!("{name}: finishing what is in flight"),
+                false => tracing::info!("{name}: not ready any more, serving on for {linger:?}"),
+            }
             let _ = drain.send(linger);
         }
     }

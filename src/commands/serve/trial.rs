@@ -85,7 +85,9 @@ pub(super) fn introduce(
 /// The policies in force, and how many proxies they declare.
 pub(super) fn policies(snapshot: &Snapshot) -> String {
     let policies = &snapshot.policies.policies;
-    let names: Vec<&str> = policies.iter().map(|policy| &*policy.name).collect();
+    // What the flags declare has no name.
+    let names = policies.iter().map(|policy| &*policy.name);
+    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
     let names = match names.is_empty() {
         true => "the built-in policy".to_owned(),
         false => names.join(", "),

@@ -7,7 +7,9 @@
 mod contract;
 mod drain;
 mod limits;
+mod reload;
 mod serving;
+mod telling;
 mod verdicts;
 
 use serde_json::{Value, json};

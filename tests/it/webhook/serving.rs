@@ -35,6 +35,7 @@ pub(super) struct Serving {
     /// What it logs, line by line.
     log: Arc<Mutex<Vec<String>>>,
     logging: Option<JoinHandle<()>>,
+    samples: Vec<Sample>,
     /// Stands in for the machine's directory of temporary files.
     temporary: TempDir,
 }
@@ -45,6 +46,12 @@ pub(super) struct Address {
     pub(super) webhook: SocketAddr,
     /// A file with the authority that is trusted, alone.
     pub(super) authority: PathBuf,
+}
+
+/// A command that is printed to be pasted.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) command: String,
 }
 
 /// An HTTP response.
@@ -91,6 +98,7 @@ impl Serving {
             authority: PathBuf::new(),
             log,
             logging: Some(logging),
+            samples: Vec::new(),
             temporary,
         };
         serving.read_introduction();
@@ -113,6 +121,7 @@ impl Serving {
                 self.health = address.parse().expect("an address");
             } else if words.by_ref().any(|word| word == "--cacert") {
                 self.authority = words.next().expect("a file").into();
+                self.samples.push(Sample { command: line });
             } else if line.starts_with("Ctrl-C") {
                 return;
             }
@@ -141,6 +150,21 @@ impl Serving {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         tokio::spawn(connection);
         Client(sender)
+    }
+
+    /// The commands that it printed.
+    pub(super) fn samples(&self) -> Vec<Sample> {
+        self.samples.clone()
+    }
+
+    /// The value of a series, as it stands in the scrape.
+    pub(super) async fn metric(&self, series: &str) -> String {
+        let text = self.probe().await.get("/metrics").await;
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value
+            .unwrap_or_else(|| panic!("no {series} in\n{text}"))
+            .to_owned()
     }
 
     /// The directory that it writes to.
@@ -250,7 +274,29 @@ fn keep_log(child: &mut Child, log: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     })
 }
 
+impl Sample {
+    /// Sends what the command would send.
+    pub(super) async fn send(&self, client: &mut Client) -> Value {
+        let word = |prefix: &str| {
+            let words = self.command.split_whitespace();
+            let found = words.filter_map(|word| word.strip_prefix(prefix)).next();
+            found.unwrap_or_else(|| panic!("no {prefix} in {}", self.command))
+        };
+        let review = std::fs::read_to_string(word("@")).expect("the file that is printed");
+        let (_, path) = word("https://").split_once('/').expect("a path");
+        let review = serde_json::from_str(&review).expect("JSON");
+        client.ask(&format!("/{path}"), &review).await
+    }
+}
+
 impl Client {
+    /// What a path answers with 200.
+    pub(super) async fn get(&mut self, path: &str) -> String {
+        let answer = self.send(Method::GET, path, "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.body
+    }
+
     /// Sends a request with whatever body.
     pub(super) async fn send(
         &mut self,
