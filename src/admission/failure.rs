@@ -133,14 +133,11 @@ mod tests {
 
     #[test]
     fn what_a_panic_said_is_one_line() {
-        let cases: [(fn() -> Outcome, &str); 4] = [
-            (|| panic!("literal"), "literal"),
+        let literal: fn() -> Outcome = || panic!("literal");
+        let cases = [
+            (literal, "literal"),
             (|| panic!("{}\n{}", 1, 2), "1 2"),
             (|| std::panic::panic_any(7), "a panic without a message"),
-            (
-                || Option::None.unwrap(),
-                "called `Option::unwrap()` on a `None` value",
-            ),
         ];
         for (judge, said) in cases {
             let (_, record) = ask(Webhook::Mutate, OnFailure::Allow, judge);

@@ -140,6 +140,7 @@ impl Listener {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        send_at_once(&stream);
         let activity = Activity::begin();
         let connection = serve_connection(
             stream,
@@ -186,6 +187,13 @@ fn gone_before_accepted(error: &io::Error) -> bool {
     )
 }
 
+/// Without it Nagle's algorithm meets the client's delayed ACK, at 40 ms a review.
+fn send_at_once(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+}
+
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -195,10 +203,6 @@ async fn serve_connection(
     surroundings: Surroundings,
     metrics: ConnectionMetrics,
 ) {
-    // Nagle's algorithm against the client's delayed ACK costs 40 ms a review.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-    }
     let served = match transport {
         Transport::Plain => {
             let http1 = Protocol::Http1;
@@ -236,6 +240,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::server::phase::Lifecycle;
 
     /// Linux: too many open files in this process.
     const EMFILE: i32 = 24;
@@ -271,5 +276,25 @@ mod tests {
     async fn a_client_that_hung_up_delays_nobody() {
         let gone = Err(io::Error::from(io::ErrorKind::ConnectionAborted));
         assert_eq!(time_to_accept([gone, Ok(())]).await, Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn answers_are_sent_at_once() {
+        let lifecycle = Lifecycle::new();
+        let serves = Serves {
+            transport: Transport::Plain,
+            routes: Router::new(),
+            phase: lifecycle.view(),
+            limit: 1,
+            metrics: ConnectionMetrics::default(),
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(address, serves).await.expect("a port");
+        let client = TcpStream::connect(listener.address());
+        let (_client, accepted) = tokio::join!(client, listener.socket.accept());
+        let (stream, _) = accepted.expect("a connection");
+        assert!(!stream.nodelay().expect("an option"));
+        send_at_once(&stream);
+        assert!(stream.nodelay().expect("an option"));
     }
 }

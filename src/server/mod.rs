@@ -18,7 +18,6 @@ mod health;
 mod listener;
 pub mod metrics;
 mod phase;
-mod process;
 mod routes;
 pub mod shutdown;
 #[cfg(test)]

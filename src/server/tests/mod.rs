@@ -54,6 +54,21 @@ async fn http2_answers_both_paths_at_once() {
 }
 
 #[tokio::test]
+async fn both_versions_of_tls_are_spoken() {
+    let server = Running::start().await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut stream = server.tls_of(&[version], b"http/1.1").await;
+        let spoken = stream.get_ref().1.protocol_version();
+        assert_eq!(spoken, Some(version.version));
+        let once = b"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx";
+        stream.write_all(once).await.expect("written");
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_review_gets_one_line() {
     let server = Running::start().await;
     let mut sender = server.http1().await;

@@ -14,7 +14,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
@@ -112,9 +112,18 @@ impl Running {
     }
 
     pub(super) async fn tls(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
+        self.tls_of(rustls::ALL_VERSIONS, protocol).await
+    }
+
+    /// Over one of these versions of TLS.
+    pub(super) async fn tls_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocol: &[u8],
+    ) -> TlsStream<TcpStream> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(self.trust.clone())
             .with_no_client_auth();

@@ -4,6 +4,7 @@
 //! What a review decides is in `verdicts`, what is no review in `contract`, and the process and
 //! its client in `serving`.
 
+mod client;
 mod contract;
 mod drain;
 mod limits;

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::serving::{Client, Serving};
+use super::client::Client;
+use super::serving::Serving;
 use super::{review, seed};
 use crate::support::{differences, patched};
 

@@ -5,16 +5,19 @@
 //! be known beforehand exists from the start, at zero, so that an alert on its rate sees the first
 //! event.
 
+mod names;
+mod process;
+
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
 use axum::http::StatusCode;
 use prometheus_client::{
     encoding::text,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
-    registry::{Metric, Registry, Unit},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
 };
 
-use super::{process::Process, routes::ReviewPath};
+use super::routes::ReviewPath;
 use crate::admission::Record;
 
 /// What [`Metrics::encode`] writes.
@@ -191,130 +194,6 @@ impl Metrics {
         self.refused
             .get_or_create(&[("code", status.as_u16())])
             .inc();
-    }
-
-    fn register(&mut self) {
-        let registry = &mut self.registry;
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("tunnelguard_build", "The version that runs", build);
-        let mut add = Entry(registry);
-        add.entry(
-            "reviews",
-            "Reviews answered, by what they came to",
-            &self.reviews,
-        );
-        add.entry(
-            "findings",
-            "Findings in force, by what was done about them",
-            &self.findings,
-        );
-        add.entry(
-            "review_failures",
-            "Reviews not judged because of a bug in tunnelguard",
-            &self.failures,
-        );
-        add.entry(
-            "reviews_in_flight",
-            "Reviews from header to answer",
-            &self.in_flight,
-        );
-        add.entry(
-            "requests_shed",
-            "Requests answered with 503 and Retry-After",
-            &self.shed,
-        );
-        add.entry(
-            "requests_refused",
-            "Requests that got no decision, by HTTP status",
-            &self.refused,
-        );
-        add.entry(
-            "connections",
-            "Open connections to the webhook",
-            &self.connections.open,
-        );
-        add.entry(
-            "connections_evicted",
-            "Connections ended to make room while too many were open",
-            &self.connections.evicted,
-        );
-        add.entry(
-            "tls_handshake_failures",
-            "TLS handshakes that came to nothing",
-            &self.connections.handshake_failures,
-        );
-        add.entry(
-            "policy_reloads",
-            "Edits of the policy, by whether they could be used",
-            &self.policy_reloads.outcomes,
-        );
-        add.entry(
-            "policy_last_reload_successful",
-            "Whether the policy in force is the one last written",
-            &self.policy_reloads.last_successful,
-        );
-        add.entry(
-            "declared_proxies",
-            "Proxies that the policy declares",
-            &self.proxies,
-        );
-        add.entry(
-            "certificate_reloads",
-            "Changes of the certificate files, by whether they could be used",
-            &self.certificate_reloads.outcomes,
-        );
-        add.entry(
-            "certificate_last_reload_successful",
-            "Whether the certificate in use is the one last written",
-            &self.certificate_reloads.last_successful,
-        );
-        let registry = &mut self.registry;
-        registry.register_with_unit(
-            "tunnelguard_certificate_not_after",
-            "When the serving certificate ends, as a Unix time",
-            Unit::Seconds,
-            self.certificate_not_after.clone(),
-        );
-        registry.register_with_unit(
-            "tunnelguard_review_duration",
-            "From a review's header to its answer",
-            Unit::Seconds,
-            self.durations.clone(),
-        );
-        registry.register_collector(Box::new(Process));
-    }
-
-    fn begin_at_zero(&self) {
-        for path in [ReviewPath::Mutate, ReviewPath::Validate] {
-            drop(self.durations.get_or_create(&[("webhook", path.name())]));
-        }
-        for why in [Shed::Reviews, Shed::Memory, Shed::Draining] {
-            drop(self.shed.get_or_create(&[why.label()]));
-        }
-        for code in [400, 408, 413, 500] {
-            drop(self.refused.get_or_create(&[("code", code)]));
-        }
-        for reloads in [&self.policy_reloads, &self.certificate_reloads] {
-            for successful in [true, false] {
-                drop(reloads.outcomes.get_or_create(&[result(successful)]));
-            }
-            reloads.last_successful.set(1);
-        }
-        use HandshakeFailure::{Broken, RefusedByClient, Slow};
-        for failure in [Slow, RefusedByClient, Broken] {
-            let failures = &self.connections.handshake_failures;
-            drop(failures.get_or_create(&[failure.label()]));
-        }
-    }
-}
-
-/// Registers under the one prefix.
-struct Entry<'a>(&'a mut Registry);
-
-impl Entry<'_> {
-    fn entry<M: Metric + Clone>(&mut self, name: &str, what: &str, metric: &M) {
-        let name = format!("tunnelguard_{name}");
-        self.0.register(name, what, metric.clone());
     }
 }
 
