@@ -2,18 +2,30 @@
 
 use std::io::IsTerminal;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::admission::Record;
 use crate::server::ReviewPath;
 
+/// How many lines may wait to be written: a second's worth at a few thousand reviews a second, of
+/// 300 bytes each.
+const WAITING_LINES: usize = 4096;
+
 /// For people on a terminal, JSON otherwise; `TUNNELGUARD_LOG` filters as `RUST_LOG` does elsewhere.
-pub(super) fn start() {
+///
+/// Lines are written by a thread of their own, and dropped where they do not fit its queue: whoever
+/// reads stderr must not be able to hold up reviews. Dropping what is returned writes what waits.
+pub(super) fn start() -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING_LINES)
+        .lossy(true)
+        .finish(std::io::stderr());
     let filter = EnvFilter::try_from_env("TUNNELGUARD_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,rustls=warn,hyper=warn,h2=warn"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     match std::io::stderr().is_terminal() {
         true => builder.with_target(false).init(),
         false => builder.json().flatten_event(true).init(),
@@ -25,6 +37,7 @@ pub(super) fn start() {
             "a bug: a panic"
         );
     }));
+    guard
 }
 
 /// One line a review. Of the object only its namespace and name: the rest is the user's.

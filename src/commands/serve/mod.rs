@@ -59,7 +59,7 @@ pub(super) struct Arguments {
 
 /// Serves until it is told to stop.
 pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    log::start();
+    let _log = log::start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

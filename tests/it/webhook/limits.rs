@@ -43,3 +43,14 @@ async fn the_largest_legal_review_is_judged() {
         .await;
     assert_eq!(response["allowed"], true, "{response}");
 }
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_no_review() {
+    let server = Serving::start_unread();
+    let mut client = server.client().await;
+    let asked = review("CREATE", &seed("prod"), &Value::Null);
+    // A pipe holds 64 KiB and a line has 200 bytes or more, so it has long been full at the end.
+    for _ in 0..1000 {
+        client.ask("/validate", &asked).await;
+    }
+}

@@ -53,6 +53,21 @@ impl Serving {
 
     /// Starts a server with these flags, besides those that keep tests apart and quick.
     pub(super) fn start_with(flags: &[&str]) -> Self {
+        let mut serving = Self::spawn(flags);
+        let log = Arc::clone(&serving.log);
+        serving.logging = Some(keep_log(&mut serving.child, log));
+        serving.read_introduction();
+        serving
+    }
+
+    /// Starts a server whose log nobody reads.
+    pub(super) fn start_unread() -> Self {
+        let mut serving = Self::spawn(&[]);
+        serving.read_introduction();
+        serving
+    }
+
+    fn spawn(flags: &[&str]) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let mut command = tunnelguard();
         command.env("TMPDIR", temporary.path()).arg("serve");
@@ -67,21 +82,17 @@ impl Serving {
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let lines = lines(&mut child);
-        let log = Arc::default();
-        let logging = keep_log(&mut child, Arc::clone(&log));
-        let mut serving = Self {
+        Self {
             child,
             lines,
             webhook: ([0, 0, 0, 0], 0).into(),
             health: ([0, 0, 0, 0], 0).into(),
             authority: PathBuf::new(),
-            log,
-            logging: Some(logging),
+            log: Arc::default(),
+            logging: None,
             samples: Vec::new(),
             temporary,
-        };
-        serving.read_introduction();
-        serving
+        }
     }
 
     /// What is printed is what a person copies: addresses, and a curl line that names the CA.
