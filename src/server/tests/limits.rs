@@ -124,12 +124,7 @@ async fn more_honest_clients_than_connections_take_turns() {
 #[tokio::test]
 async fn what_went_wrong_before_any_request_is_counted() {
     let server = Running::start().await;
-    let mut garbage = TcpStream::connect(server.addresses.webhook)
-        .await
-        .expect("TCP");
-    let written = garbage.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
-    written.expect("written");
-    let _ = garbage.read_to_end(&mut Vec::new()).await;
+    server.nonsense().await;
     // It is counted a moment after the client has seen the end.
     for (series, value) in [
         (

@@ -137,13 +137,7 @@ async fn a_panic_is_answered_and_ends_nothing() {
 async fn clients_that_stall_or_talk_nonsense_hinder_nobody() {
     let server = Running::start().await;
     let silent = TcpStream::connect(server.addresses.webhook).await;
-    let mut garbage = TcpStream::connect(server.addresses.webhook)
-        .await
-        .expect("TCP");
-    let written = garbage.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
-    written.expect("written");
-    // The server ends it: with a TLS alert first, or at once.
-    let _ = garbage.read_to_end(&mut Vec::new()).await;
+    server.nonsense().await;
 
     let mut sender = server.http1().await;
     let response = sender.send_request(request(Method::POST, "/validate", "x"));

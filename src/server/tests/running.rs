@@ -137,6 +137,15 @@ impl Running {
         stream
     }
 
+    /// A client that speaks no TLS, until the server has ended it: with an alert first, or at once.
+    pub(super) async fn nonsense(&self) {
+        let stream = TcpStream::connect(self.addresses.webhook).await;
+        let mut stream = stream.expect("TCP");
+        let written = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
+        written.expect("written");
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+
     pub(super) async fn http1(&self) -> http1::SendRequest<Body> {
         let stream = TokioIo::new(self.tls(b"http/1.1").await);
         let (sender, connection) = http1::handshake(stream).await.expect("HTTP/1");
