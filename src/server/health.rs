@@ -16,7 +16,7 @@ use axum::{
 use super::{
     metrics::{self, Metrics},
     phase::{Phase, PhaseView},
-    routes::{Reply, line},
+    review::{Reply, line},
 };
 
 /// The routes of the probes.

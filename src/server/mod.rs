@@ -18,6 +18,7 @@ mod health;
 mod listener;
 pub mod metrics;
 mod phase;
+mod review;
 mod routes;
 pub mod shutdown;
 #[cfg(test)]
@@ -39,7 +40,7 @@ use self::{
     routes::Webhook,
 };
 
-pub use self::routes::{Reply, Review, ReviewPath};
+pub use self::review::{Reply, Review, ReviewPath};
 
 /// Where to listen, and how much to take on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::routes::ReviewPath;
+use super::review::ReviewPath;
 use crate::admission::Record;
 
 /// What [`Metrics::encode`] writes.

@@ -6,7 +6,7 @@ use prometheus_client::{
 };
 
 use super::{HandshakeFailure, Metrics, Shed, process::Process, result};
-use crate::server::routes::ReviewPath;
+use crate::server::review::ReviewPath;
 
 impl Metrics {
     pub(super) fn register(&mut self) {
