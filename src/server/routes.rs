@@ -15,10 +15,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+};
 
 use super::{
     body::{self, Unread},
-    capacity::Capacity,
+    capacity::{Capacity, OWN_BYTES},
     metrics::{Metrics, Shed},
     phase::{Phase, PhaseView},
     review::{Review, ReviewPath, line},
@@ -78,8 +82,13 @@ impl Webhook {
     }
 
     fn decide(&self, path: ReviewPath, body: &[u8]) -> Response {
+        let review = || (self.review)(path, body);
+        let review = || match body.len() > OWN_BYTES {
+            true => beside_others(review),
+            false => review(),
+        };
         // Nothing half-changed is looked at after a panic: the review has only borrowed the body.
-        match catch_unwind(AssertUnwindSafe(|| (self.review)(path, body))) {
+        match catch_unwind(AssertUnwindSafe(review)) {
             Ok(reply) => {
                 if reply.status != StatusCode::OK {
                     self.metrics.refused(reply.status);
@@ -114,6 +123,16 @@ impl Webhook {
         let headers = response.headers_mut();
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         response
+    }
+}
+
+/// Hands the other connections of this thread to another one while it decides: what is large may
+/// take milliseconds, and an ordinary review takes a fraction of one.
+fn beside_others<T>(decide: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(decide),
+        // A runtime of one thread, as in tests, has nobody to hand them to.
+        _ => decide(),
     }
 }
 
