@@ -34,7 +34,7 @@ pub(super) fn mutate(
     let Some(object) = object else {
         return Outcome::allowed();
     };
-    let Some((patch, repaired)) = patch::build(&object, entry, &edits, &mended) else {
+    let Some((patch, repaired)) = patch::build(object, entry, &edits, &mended) else {
         return Outcome::allowed();
     };
     let Ok(mut after) = serde_json::from_value::<ServiceEntry>(repaired) else {

@@ -19,17 +19,16 @@ pub(crate) const REPAIRED: &str = "tunnelguard.dev/repaired";
 ///
 /// `None` where it does not apply: then the object is left alone, and `/validate` judges it.
 pub(crate) fn build(
-    object: &Value,
+    mut object: Value,
     entry: &ServiceEntry,
     edits: &[Edit],
     mended: &[Finding],
 ) -> Option<(Patch, Value)> {
     let mut operations: Vec<PatchOperation> = edits.iter().map(operation).collect();
-    operations.extend(annotate(object, &note(entry, mended)));
+    operations.extend(annotate(&object, &note(entry, mended)));
     let patch_document = Patch(operations);
-    let mut repaired = object.clone();
-    patch(&mut repaired, &patch_document).ok()?;
-    Some((patch_document, repaired))
+    patch(&mut object, &patch_document).ok()?;
+    Some((patch_document, object))
 }
 
 fn operation(edit: &Edit) -> PatchOperation {

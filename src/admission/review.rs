@@ -1,7 +1,7 @@
 //! One review, from bytes to bytes.
 
 use jiff::civil::Date;
-use serde_json::Value;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::mesh::ServiceEntry;
@@ -10,6 +10,7 @@ use crate::policy::Finding;
 use crate::policy::check::Context;
 
 use super::failure::{OnFailure, caught, not_judged};
+use super::line::one_line;
 use super::mutate::mutate;
 use super::record::{Decision, Record};
 use super::request::{Operation, Rejected, Request, parse};
@@ -110,15 +111,19 @@ pub(super) fn read(object: &RawValue, request: &Request<'_>) -> Option<ServiceEn
     Some(entry)
 }
 
+/// Whether an update leaves the spec alone. The API server writes both by itself, so equal ones are
+/// equal texts; anything else is judged as a change, which the ratchet forgives where it is none.
 fn same_spec(object: &RawValue, old: &RawValue) -> bool {
-    let spec = |raw: &RawValue| -> Option<Value> {
-        let mut value: Value = serde_json::from_str(raw.get()).ok()?;
-        Some(value.get_mut("spec")?.take())
-    };
-    match (spec(object), spec(old)) {
-        (Some(new), Some(old)) => new == old,
-        _ => false,
+    #[derive(Deserialize)]
+    struct Object<'a> {
+        #[serde(borrow)]
+        spec: &'a RawValue,
     }
+    fn spec(object: &RawValue) -> Option<&str> {
+        let object: Object<'_> = serde_json::from_str(object.get()).ok()?;
+        Some(object.spec.get())
+    }
+    spec(object).is_some_and(|new| Some(new) == spec(old))
 }
 
 /// What judging comes to.
@@ -149,6 +154,9 @@ impl Outcome {
     }
 }
 
+/// An audit event is kept for years, and one request may have thousands of findings.
+const SUMMARY_CHARACTERS: usize = 4096;
+
 /// `TG001 spec.ports[0].protocol corp-squid`, one a finding, for the audit log.
 pub(super) fn summary(findings: &[Finding]) -> String {
     let lines = findings.iter().map(|finding| {
@@ -159,5 +167,5 @@ pub(super) fn summary(findings: &[Finding]) -> String {
         let proxies = proxies.collect::<Vec<_>>().join(",");
         format!("{} {} {proxies}", finding.check, finding.path)
     });
-    lines.collect::<Vec<_>>().join("; ")
+    one_line(&lines.collect::<Vec<_>>().join("; "), SUMMARY_CHARACTERS)
 }

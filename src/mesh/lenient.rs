@@ -83,11 +83,15 @@ pub(crate) trait Shape: Sized {
 /// A string.
 pub(crate) type Text = Box<str>;
 
+/// How long a string may be. No name, address or word in a ServiceEntry has more than 256 bytes; what
+/// is compared with each other is bounded, so that a megabyte of text is not worked on many times.
+const LONGEST_TEXT: usize = 1024;
+
 impl Shape for Text {
     const EXPECTED: &'static str = "a string";
 
     fn from_text(text: &str) -> Option<Self> {
-        Some(text.into())
+        (text.len() <= LONGEST_TEXT).then(|| text.into())
     }
 }
 
@@ -187,7 +191,11 @@ impl<'de, T: Shape> Visitor<'de> for LooseVisitor<T> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(found(T::from_text(text), "a string"))
+        let instead = match text.len() > LONGEST_TEXT {
+            true => "one of more than 1,024 bytes",
+            false => "a string",
+        };
+        Ok(found(T::from_text(text), instead))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Self::Value, A::Error> {

@@ -167,6 +167,7 @@ fn endpoints(entry: &ServiceEntry, reject: Reject<'_>) {
         Resolution::DynamicDns => return,
         _ => {}
     }
+    let names: HashSet<&str> = entry.ports.iter().map(|port| &*port.name).collect();
     for (index, endpoint) in entry.endpoints.iter().enumerate() {
         let path = || spec("endpoints").index(index);
         let is_ip = endpoint.address.parse::<IpAddr>().is_ok();
@@ -179,7 +180,7 @@ fn endpoints(entry: &ServiceEntry, reject: Reject<'_>) {
             reject(path().key("address"), Rule::BadEndpoint);
         }
         for name in endpoint.ports.keys() {
-            if !entry.ports.iter().any(|port| port.name == *name) {
+            if !names.contains(&**name) {
                 reject(path().key("ports").key(name), Rule::UnknownEndpointPort);
             }
         }

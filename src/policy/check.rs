@@ -1,6 +1,6 @@
 //! What a check is, and what it is given.
 
-use std::cell::OnceCell;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -11,11 +11,13 @@ use crate::mesh::simulation::{Dial, Environment, Outcome, Prediction, Speech, si
 use crate::mesh::view::{Alone, EntriesOnly};
 use crate::mesh::{FieldPath, Mesh, MeshView, Overlay, ServiceEntry};
 
+use super::claim::OfPort;
+pub use super::claim::{Claim, Reach};
 use super::compile::PolicySet;
-use super::dials::{ELSEWHERE, addresses_of, dial, others};
-use super::finding::{Concerned, Finding, Severity};
-use super::proxy::{Evidence, Proxy};
-use super::repair::Proof;
+use super::dials::{addresses_of, dial, namespaces, others};
+use super::effort::Effort;
+use super::finding::{Concerned, Finding};
+use super::proxy::Proxy;
 use super::spec::Mode;
 use super::suspicion::suspect;
 
@@ -64,38 +66,10 @@ pub struct Subject<'a> {
     pub context: Context<'a>,
     /// Which proxies it claims, with what becomes of their dials.
     pub claims: Vec<Claim<'a>>,
+    pub(crate) effort: Effort,
+    namespaces: Vec<&'a str>,
     view: Overlay<'a>,
     entries_only: EntriesOnly<'a>,
-}
-
-/// One port of the entry, with one proxy that it is.
-pub struct Claim<'a> {
-    /// The port.
-    pub port: &'a Port,
-    /// The proxy.
-    pub proxy: Arc<Proxy>,
-    /// What becomes of each of its dials.
-    pub reaches: Vec<Reach>,
-    /// What all claims of the port share, worked out when first asked for.
-    pub(crate) of_port: Rc<OfPort>,
-}
-
-/// What is worked out once a port, however many proxies claim it.
-#[derive(Debug, Default)]
-pub(crate) struct OfPort {
-    pub(crate) proof: OnceCell<Proof>,
-    hijacks: OnceCell<bool>,
-}
-
-/// What becomes of one dial of a claimed proxy.
-#[derive(Clone, Debug)]
-pub struct Reach {
-    /// The address dialled.
-    pub address: IpAddr,
-    /// What becomes of it.
-    pub outcome: Outcome,
-    /// Whether it fails because of the entry under review.
-    pub caused: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -106,67 +80,79 @@ impl<'a> Subject<'a> {
             entry,
             context,
             claims: Vec::new(),
+            effort: Effort::new(entry),
+            namespaces: namespaces(entry),
             view,
             entries_only: view.of_entries_only(),
         };
         // Nobody sees it: it does nothing to anyone.
-        if subject.namespaces().is_empty() {
+        if subject.namespaces.is_empty() {
             return subject;
         }
         for port in &entry.ports {
-            let proxies = subject.proxies_of(port);
-            let shared = Rc::new(OfPort::default());
-            for proxy in proxies.into_iter().filter(|proxy| !proxy.tunnel) {
-                let reaches = subject.reaches(port, &proxy);
-                subject.claims.push(Claim {
-                    port,
-                    proxy,
-                    reaches,
-                    of_port: shared.clone(),
-                });
-            }
+            subject.claim(port);
         }
         subject
     }
 
+    fn claim(&mut self, port: &'a Port) {
+        let shared = Rc::new(OfPort::default());
+        for proxy in self.proxies_of(port) {
+            if proxy.tunnel {
+                continue;
+            }
+            if !self.effort.for_claim() {
+                return;
+            }
+            let proxy = Arc::new(proxy.into_owned());
+            let reaches = self.reaches(port, &proxy);
+            self.claims.push(Claim {
+                port,
+                proxy,
+                reaches,
+                of_port: shared.clone(),
+            });
+        }
+    }
+
     /// Declared proxies; where there is none, what the entry's own names suggest.
-    fn proxies_of(&self, port: &Port) -> Vec<Arc<Proxy>> {
-        let declared = self.context.policies.proxies.claimed(self.entry, port);
-        if !declared.is_empty() {
-            return declared.into_iter().cloned().map(Arc::new).collect();
+    fn proxies_of(&self, port: &Port) -> Vec<Cow<'a, Proxy>> {
+        let known = &self.context.policies.proxies;
+        if known.on_port(port.number).next().is_some() {
+            if !self.effort.for_port() {
+                return Vec::new();
+            }
+            let declared = known.claimed(self.entry, port);
+            if !declared.is_empty() {
+                return declared.into_iter().map(Cow::Borrowed).collect();
+            }
         }
         suspect(self.entry, port)
             .into_iter()
-            .map(Arc::new)
+            .map(Cow::Owned)
             .collect()
     }
 
-    /// The namespaces to dial from: the entry's own, an unrelated one if it is exported to all,
-    /// else the first few that it is exported to.
+    /// The namespaces to dial from.
     pub fn namespaces(&self) -> Vec<&'a str> {
-        let entry = self.entry;
-        let mut namespaces: Vec<&str> = Vec::new();
-        if entry.is_visible_from(&entry.namespace) {
-            namespaces.push(&entry.namespace);
-        }
-        if entry.is_public() {
-            namespaces.push(ELSEWHERE);
-        } else {
-            let named = entry.export_to.iter().map(|to| &**to);
-            let visible = named.filter(|to| *to != "." && entry.is_visible_from(to));
-            namespaces.extend(visible.take(8));
-        }
-        namespaces
+        self.namespaces.clone()
+    }
+
+    /// Whether the entry is too large to be judged in full, and was not.
+    pub fn is_cut_short(&self) -> bool {
+        self.effort.is_spent()
     }
 
     /// What becomes of a dial, by the ServiceEntries in view: findings go by them where the view
-    /// holds kinds that are not modelled.
-    pub fn foresee(&self, dial: &Dial) -> Prediction<'_> {
-        simulate(&self.entries_only, dial, &self.context.environment)
+    /// holds kinds that are not modelled. `None` once the entry has been too much work.
+    pub fn foresee(&self, dial: &Dial) -> Option<Prediction<'_>> {
+        let environment = &self.context.environment;
+        let paid = self.effort.for_dials(1);
+        paid.then(|| simulate(&self.entries_only, dial, environment))
     }
 
     /// What becomes of a dial, with everything in view: Unknown where that cannot be told.
-    pub fn predict(&self, dial: &Dial, environment: &Environment<'_>) -> Prediction<'_> {
+    pub(crate) fn predict(&self, dial: &Dial, environment: &Environment<'_>) -> Prediction<'_> {
         simulate(&self.view, dial, environment)
     }
 
@@ -185,9 +171,16 @@ impl<'a> Subject<'a> {
     /// Dials with everything in view, and with the entry alone: it is to blame where both fail.
     pub(crate) fn reach(&self, dial: &Dial) -> Reach {
         let environment = &self.context.environment;
+        if !self.effort.for_dials(2) {
+            return Reach {
+                address: dial.address,
+                outcome: Outcome::Unknown,
+                caused: false,
+            };
+        }
         let alone = Alone(self.entry);
         let solo = simulate(&alone, dial, environment);
-        let actual = self.foresee(dial);
+        let actual = simulate(&self.entries_only, dial, environment);
         let outcome = match actual.outcome {
             Outcome::Unknown => solo.outcome,
             known => known,
@@ -290,33 +283,4 @@ pub struct Words {
     pub edit: String,
     /// Both in a few words.
     pub brief: String,
-}
-
-impl Claim<'_> {
-    /// The worst dial that fails because of the entry.
-    pub fn worst(&self) -> Option<&Reach> {
-        let caused = self.reaches.iter().filter(|reach| reach.caused);
-        caused.max_by_key(|reach| reach.outcome.badness())
-    }
-
-    /// Error where a dial fails because of the entry.
-    pub fn severity(&self) -> Severity {
-        match self.worst() {
-            Some(_) => self.highest_severity(),
-            None => Severity::Warning,
-        }
-    }
-
-    /// The finding as an error, as far as the evidence goes.
-    pub fn as_error(&self, finding: Finding) -> Finding {
-        finding.rated(self.highest_severity())
-    }
-
-    /// Name evidence is never more than a warning.
-    fn highest_severity(&self) -> Severity {
-        match self.proxy.evidence {
-            Evidence::Suspected => Severity::Warning,
-            Evidence::Observed | Evidence::Declared => Severity::Error,
-        }
-    }
 }

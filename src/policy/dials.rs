@@ -74,3 +74,22 @@ pub(crate) fn others(entry: &ServiceEntry) -> Vec<IpAddr> {
     }
     others
 }
+
+/// The namespaces to dial from: the entry's own, an unrelated one if it is exported to all, else the
+/// first few that it is exported to.
+pub(crate) fn namespaces(entry: &ServiceEntry) -> Vec<&str> {
+    let mut namespaces: Vec<&str> = Vec::new();
+    if entry.is_visible_from(&entry.namespace) {
+        namespaces.push(&entry.namespace);
+    }
+    if entry.is_public() {
+        namespaces.push(ELSEWHERE);
+        return namespaces;
+    }
+    let named = entry.export_to.iter().map(|to| &**to);
+    // Either each of them is shown the entry, or `~` hides it from all.
+    let hidden = named.clone().any(|to| to == "~");
+    let visible = named.filter(|to| *to != "." && !hidden);
+    namespaces.extend(visible.take(8));
+    namespaces
+}

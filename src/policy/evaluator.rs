@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::mesh::{FieldPath, ServiceEntry};
 
 use super::check::{CheckId, Context, Subject};
+use super::checks::unreadable::judged_in_part;
 use super::checks::{self, undeclared_proxy};
 use super::finding::Finding;
 use super::fix::{Fix, Safety};
@@ -21,6 +22,9 @@ pub fn evaluate(entry: &ServiceEntry, context: Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for check in checks::ALL {
         (check.run)(&subject, &mut findings);
+    }
+    if subject.is_cut_short() {
+        findings.push(judged_in_part());
     }
     merge(findings)
 }

@@ -9,8 +9,10 @@
 
 pub mod check;
 pub mod checks;
+mod claim;
 pub mod compile;
 mod dials;
+mod effort;
 pub mod evaluator;
 pub mod finding;
 pub mod fix;

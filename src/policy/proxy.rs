@@ -106,6 +106,10 @@ impl Proxy {
     }
 }
 
+/// No DNS name has more bytes (RFC 1035, section 2.3.4). What is longer is refused by istiod, and is
+/// not looked into: its every suffix would be.
+pub(crate) const LONGEST_NAME: usize = 255;
+
 /// Lower case, without a trailing dot: how host names are compared.
 pub fn normal_host(host: &str) -> Box<str> {
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -220,7 +224,7 @@ impl OfPort {
     /// A policy's `*.x` matches any host below x and `*.x` itself; an entry's wildcard that is
     /// broader than the policy's host claims nothing.
     fn by_host(&self, host: &str, found: &mut BTreeSet<usize>) {
-        if host.is_empty() {
+        if host.is_empty() || host.len() > LONGEST_NAME {
             return;
         }
         found.extend(self.hosts.get(host).into_iter().flatten());
@@ -237,6 +241,47 @@ impl OfPort {
             let wider = IpNet::new(net.addr(), *length).map(|wider| wider.trunc());
             let ids = wider.ok().and_then(|wider| by_net.get(&wider));
             found.extend(ids.into_iter().flatten());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Evidence, Proxy, ProxyIndex};
+    use crate::mesh::ServiceEntry;
+
+    #[test]
+    fn hosts_claim_a_proxy_and_its_subdomains() {
+        let index = ProxyIndex::new(vec![Proxy {
+            name: "p".into(),
+            policy: "".into(),
+            evidence: Evidence::Declared,
+            hosts: vec!["proxy.corp".into(), "*.squid.corp".into()],
+            addresses: Vec::new(),
+            ports: vec![3128],
+            tls: false,
+            tunnel: false,
+        }]);
+        for (host, claimed) in [
+            ("proxy.corp".to_owned(), true),
+            ("Proxy.Corp.".to_owned(), true),
+            ("a.proxy.corp".to_owned(), false),
+            ("a.b.squid.corp".to_owned(), true),
+            ("*.squid.corp".to_owned(), true),
+            ("squid.corp".to_owned(), false),
+            ("*.corp".to_owned(), false),
+            ("a.".repeat(122) + "squid.corp", true),
+            ("a.".repeat(123) + "squid.corp", false),
+            // Looking up every suffix of this one took hours.
+            ("a.".repeat(500_000) + "squid.corp", false),
+        ] {
+            let object = json!({"spec": {"ports": [{"number": 3128, "name": "p"}]}});
+            let mut entry: ServiceEntry = serde_json::from_value(object).unwrap();
+            entry.hosts = vec![host.as_str().into()];
+            let found = index.claimed(&entry, &entry.ports[0]).len();
+            assert_eq!(found, usize::from(claimed), "{:.40}", host);
         }
     }
 }

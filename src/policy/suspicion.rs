@@ -8,7 +8,7 @@
 use crate::mesh::ServiceEntry;
 use crate::mesh::service_entry::Port;
 
-use super::proxy::{Evidence, Proxy, normal_host};
+use super::proxy::{Evidence, LONGEST_NAME, Proxy, normal_host};
 
 /// Names of forward proxies.
 const TOKENS: [&str; 12] = [
@@ -51,12 +51,15 @@ const PORTS: [u16; 8] = [3128, 3129, 8080, 8088, 8118, 8123, 8888, 1080];
 
 /// The proxy that the names of `entry` make of `port`, if they do.
 pub fn suspect(entry: &ServiceEntry, port: &Port) -> Option<Proxy> {
-    if !PORTS.contains(&port.number) {
+    // Of two ports with one number Istio takes the first.
+    let first = || entry.port(port.number).map(|first| first.index);
+    if !PORTS.contains(&port.number) || first() != Some(port.index) {
         return None;
     }
     let names = || {
         let hosts = entry.hosts.iter().map(|host| &**host);
-        hosts.chain([&*entry.name, &*port.name])
+        let names = hosts.chain([&*entry.name, &*port.name]);
+        names.filter(|name| name.len() <= LONGEST_NAME)
     };
     if names().any(|name| mentions(name, &COUNTER_TOKENS))
         || !names().any(|name| mentions(name, &TOKENS))

@@ -3,6 +3,7 @@
 //! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema, so one reader serves all
 //! three. Unknown fields are ignored, wrong types are collected in [`ServiceEntry::problems`].
 
+mod limits;
 mod raw;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use crate::mesh::field_path::FieldPath;
 use crate::mesh::lenient::{Entries, Loose, Object, Problem, Shape, Text};
 use crate::mesh::protocol::Protocol;
 
+use super::limits;
 use super::{Endpoint, Location, Port, Resolution, ServiceEntry, WrittenAddress};
 
 impl<'de> Deserialize<'de> for ServiceEntry {
@@ -149,15 +150,18 @@ impl RawSpec {
     fn read_into(self, entry: &mut ServiceEntry) {
         let problems = &mut entry.problems;
         let path = |field: &str| FieldPath::spec().key(field);
-        entry.hosts = read_list(self.hosts, || path("hosts"), problems);
-        entry.addresses = read_list(self.addresses, || path("addresses"), problems)
+        let hosts = limits::HOSTS.apply(self.hosts, || path("hosts"), problems);
+        entry.hosts = read_list(hosts, || path("hosts"), problems);
+        let addresses = limits::ADDRESSES.apply(self.addresses, || path("addresses"), problems);
+        entry.addresses = read_list(addresses, || path("addresses"), problems)
             .into_iter()
             .map(|text| WrittenAddress {
                 address: Address::parse(&text),
                 text,
             })
             .collect();
-        let ports = self.ports.take(|| path("ports"), problems);
+        let ports = limits::PORTS.apply(self.ports, || path("ports"), problems);
+        let ports = ports.take(|| path("ports"), problems);
         for (index, port) in ports.unwrap_or_default().into_iter().enumerate() {
             let path = || FieldPath::spec().key("ports").index(index);
             if let Some(port) = take_item(port, path, problems) {
@@ -166,7 +170,8 @@ impl RawSpec {
         }
         entry.location = read_location(self.location, problems);
         entry.resolution = read_resolution(self.resolution, problems);
-        let endpoints = self.endpoints.take(|| path("endpoints"), problems);
+        let endpoints = limits::ENDPOINTS.apply(self.endpoints, || path("endpoints"), problems);
+        let endpoints = endpoints.take(|| path("endpoints"), problems);
         for (index, endpoint) in endpoints.unwrap_or_default().into_iter().enumerate() {
             let path = || FieldPath::spec().key("endpoints").index(index);
             if let Some(endpoint) = take_item(endpoint, path, problems) {
@@ -180,7 +185,8 @@ impl RawSpec {
                 let path = || path("workloadSelector").key("labels");
                 read_map(selector.labels, path, problems)
             });
-        entry.export_to = read_list(self.export_to, || path("exportTo"), problems);
+        let export_to = limits::EXPORT_TO.apply(self.export_to, || path("exportTo"), problems);
+        entry.export_to = read_list(export_to, || path("exportTo"), problems);
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Service<'a> {
     pub(crate) host: &'a str,
     pub(crate) address: Bind,
     pub(crate) port: &'a Port,
+    /// [`ServiceEntry::is_public`], which reads all of `exportTo`.
+    is_public: bool,
     sequence: u64,
 }
 
@@ -55,15 +57,24 @@ pub(crate) fn in_line<'a>(mesh: &'a dyn Mesh, query: &Query<'_>) -> Vec<Service<
         let Some(port) = ranked.entry.port(query.port) else {
             continue;
         };
+        let addresses = deciding_addresses(ranked.entry, query.address);
+        let is_public = ranked.entry.is_public();
         for host in deciding_hosts(mesh, &ranked, port, query) {
-            expand(mesh, &ranked, host, port, query.address, &mut services);
+            let template = Service {
+                entry: ranked.entry,
+                host,
+                address: Bind::Anywhere,
+                port,
+                is_public,
+                sequence: ranked.sequence,
+            };
+            expand(mesh, template, &addresses, &mut services);
         }
     }
     services.sort_by(|a, b| {
         let (left, right) = (a.ranked(), b.ranked());
-        a.entry
-            .is_public()
-            .cmp(&b.entry.is_public())
+        a.is_public
+            .cmp(&b.is_public)
             .then_with(|| age_order(&left, &right))
             .then_with(|| a.host.cmp(b.host))
             .then_with(|| a.entry.namespace.cmp(&b.entry.namespace))
@@ -100,42 +111,51 @@ fn is_kept(mesh: &dyn Mesh, host: &str, ranked: &Ranked<'_>, namespace: &str) ->
     rivals.len() < 2 || kept_namespace(&rivals, namespace) == Some(&*ranked.entry.namespace)
 }
 
-fn expand<'a>(
-    mesh: &'a dyn Mesh,
-    ranked: &Ranked<'a>,
-    host: &'a str,
-    port: &'a Port,
-    dialled: IpAddr,
-    services: &mut Vec<Service<'a>>,
-) {
-    let entry = ranked.entry;
-    let mut push = |address| {
-        services.push(Service {
-            entry,
-            host,
-            address,
-            port,
-            sequence: ranked.sequence,
-        });
-    };
+/// Of an entry's addresses those that can matter, for all its hosts alike: what takes the dial, and
+/// of what cannot take it one a kind, to say that the listener is there.
+fn deciding_addresses(entry: &ServiceEntry, dialled: IpAddr) -> Vec<Address> {
+    let mut deciding = Vec::new();
     let (mut elsewhere, mut strange_ranges) = (0, 0);
     for written in &entry.addresses {
         match written.address {
-            // Of what cannot take the dial one is enough, to say that the listener is there.
             Address::Single(ip) if ip != dialled && !ip.is_unspecified() => {
                 elsewhere += 1;
                 if elsewhere == 1 {
-                    push(Bind::At(written.address));
+                    deciding.push(written.address);
                 }
             }
             Address::Range(net) if !net.contains(&dialled) && !net.addr().is_unspecified() => {
                 strange_ranges += 1;
                 if strange_ranges == 1 {
-                    push(Bind::At(written.address));
+                    deciding.push(written.address);
                 }
             }
             // Dropped without a word: an entry with bad addresses alone vanishes.
             Address::Invalid => {}
+            address => deciding.push(address),
+        }
+    }
+    deciding
+}
+
+/// Adds the services of one host: `template` at each address.
+fn expand<'a>(
+    mesh: &'a dyn Mesh,
+    template: Service<'a>,
+    addresses: &[Address],
+    services: &mut Vec<Service<'a>>,
+) {
+    let Service {
+        entry, host, port, ..
+    } = template;
+    let mut push = |address| {
+        services.push(Service {
+            address,
+            ..template
+        })
+    };
+    for address in addresses {
+        match *address {
             // 0.0.0.0 is how Istio writes "no address".
             Address::Single(ip) if ip.is_unspecified() && ip.is_ipv4() => {
                 binds(mesh, entry, host, port)

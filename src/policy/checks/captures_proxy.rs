@@ -44,13 +44,15 @@ const DIALLED: usize = 64;
 
 fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for port in &subject.entry.ports {
-        if !takes_strangers(subject.entry, port) {
+        if subject.is_cut_short() || !takes_strangers(subject.entry, port) {
             continue;
         }
-        let claimed = |proxy: &Proxy| {
-            let mut claims = subject.claims.iter();
-            claims.any(|claim| claim.port.index == port.index && *claim.proxy == *proxy)
-        };
+        let claims = subject.claims.iter();
+        let claims: Vec<&Proxy> = claims
+            .filter(|claim| claim.port.index == port.index)
+            .map(|claim| &*claim.proxy)
+            .collect();
+        let claimed = |proxy: &Proxy| claims.contains(&proxy);
         let proxies = subject
             .context
             .policies
@@ -59,6 +61,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             .take(DIALLED);
         let captured = proxies.filter(|proxy| !proxy.tunnel && !claimed(proxy));
         let captured = captured.filter_map(|proxy| Some((proxy, capture(subject, port, proxy)?)));
+        let captured = captured.filter(|_| subject.effort.for_claim());
         findings.extend(
             captured
                 .take(NAMED)

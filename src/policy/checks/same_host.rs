@@ -67,7 +67,9 @@ fn loses(subject: &Subject<'_>, claim: &Claim<'_>) -> bool {
     subject.namespaces().into_iter().any(|namespace| {
         addresses.iter().any(|address| {
             let dial = dial(namespace, *address, claim.port.number, &claim.proxy);
-            let actual = subject.foresee(&dial);
+            let Some(actual) = subject.foresee(&dial) else {
+                return false;
+            };
             let blamed = actual
                 .by
                 .is_some_and(|by| std::ptr::eq(by.entry, subject.entry));

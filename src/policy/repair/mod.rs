@@ -23,9 +23,8 @@ use super::fix::{Edit, Fix, Safety};
 use super::proxy::Evidence;
 use super::spec::Mode;
 pub(crate) use obstacle::leads_to_another_port;
-use obstacle::obstacles;
-pub(crate) use proof::Proof;
-use proof::prove;
+use obstacle::{Obstacle, obstacles};
+use proof::{Proof, prove};
 
 /// What is to be done about a port.
 #[derive(Clone, Debug)]
@@ -36,20 +35,52 @@ pub struct Repair {
     pub edit: String,
 }
 
+/// What the repair of a port comes to, whichever proxy claims it.
+#[derive(Debug)]
+pub(crate) struct OfRepair {
+    obstacles: Vec<Obstacle>,
+    proof: Proof,
+    /// Whether istiod accepts it.
+    is_valid: bool,
+}
+
+impl OfRepair {
+    fn work_out(subject: &Subject<'_>, port: &Port) -> Self {
+        if !subject.effort.for_repair() {
+            return Self {
+                obstacles: Vec::new(),
+                proof: Proof::Open,
+                is_valid: false,
+            };
+        }
+        let candidate = repaired(subject.entry, port);
+        let obstacles = obstacles(subject, port, &candidate);
+        let proof = prove(subject, port, &candidate);
+        // Where nothing stands against it, that was asked.
+        let is_valid =
+            obstacles.is_empty() || (proof == Proof::Holds && validate(&candidate).is_empty());
+        Self {
+            obstacles,
+            proof,
+            is_valid,
+        }
+    }
+}
+
 /// Works out the repair of a claimed port.
 pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
     let port = claim.port;
-    let candidate = repaired(subject.entry, port);
-    let obstacles = obstacles(subject, port, &candidate);
+    let of_port = &claim.of_port.repair;
+    let OfRepair {
+        obstacles,
+        proof,
+        is_valid,
+    } = of_port.get_or_init(|| OfRepair::work_out(subject, port));
     let mut edit = "Set protocol: TCP".to_owned();
-    for obstacle in &obstacles {
+    for obstacle in obstacles {
         edit.push_str("; ");
         edit.push_str(&obstacle.advice(subject, claim));
     }
-    let proof = claim
-        .of_port
-        .proof
-        .get_or_init(|| prove(subject, port, &candidate));
     let safety = match (obstacles.is_empty(), proof) {
         (true, Proof::Harm(harm)) => {
             edit.push_str("; but ");
@@ -58,7 +89,7 @@ pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
         }
         (true, Proof::Holds) if is_strong(subject, claim) => Some(Safety::Safe),
         (true, Proof::Holds) => Some(Safety::Unsafe { proof: None }),
-        (false, Proof::Holds) if subject.context.sees_mesh && is_valid(&candidate) => {
+        (false, Proof::Holds) if subject.context.sees_mesh && *is_valid => {
             let proof = format!(
                 "with every object in view, each dial of port {} to {} then tunnels, and none gets worse",
                 port.number, claim.proxy.name
@@ -114,10 +145,6 @@ fn is_strong(subject: &Subject<'_>, claim: &Claim<'_>) -> bool {
         }
         Evidence::Suspected => false,
     }
-}
-
-fn is_valid(candidate: &ServiceEntry) -> bool {
-    validate(candidate).is_empty()
 }
 
 /// A list of IPs as a JSON value.

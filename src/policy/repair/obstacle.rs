@@ -1,5 +1,6 @@
 //! The rule: what one object can show against its repair.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::mesh::address::{Address, is_ipv4_mapped};
@@ -126,7 +127,7 @@ fn rejections<'a>(
     candidate: &ServiceEntry,
 ) -> impl Iterator<Item = Rule> + 'a {
     // The unknown protocols of other proxies' ports are repaired along with this one.
-    let healed: Vec<FieldPath> = subject
+    let healed: HashSet<FieldPath> = subject
         .claims
         .iter()
         .map(|claim| claim.port.path("protocol"))

@@ -20,7 +20,7 @@ const PORTS: usize = 32;
 
 /// What the simulation says of a repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
+pub(super) enum Proof {
     /// Every claimed dial tunnels, and no other gets worse.
     Holds,
     /// It makes something worse, or does not help.
@@ -47,6 +47,10 @@ pub(super) fn prove(subject: &Subject<'_>, port: &Port, candidate: &ServiceEntry
     let Some(other) = other_dials(subject, port, &view) else {
         return Proof::Open;
     };
+    let dials = (claimed.len() + other.len()) * policies.len() * 2;
+    if !subject.effort.has_room_for_dials(dials as u64) {
+        return Proof::Open;
+    }
     let mut open = false;
     for outbound in policies {
         let environment = Environment {
@@ -54,6 +58,9 @@ pub(super) fn prove(subject: &Subject<'_>, port: &Port, candidate: &ServiceEntry
             ..in_force
         };
         for (dial, is_claimed) in claimed.iter().chain(&other) {
+            if !subject.effort.for_dials(2) {
+                return Proof::Open;
+            }
             let after = simulate(&view, dial, &environment);
             let before = subject.predict(dial, &environment);
             let must_tunnel = *is_claimed && outbound == in_force.outbound;

@@ -1,13 +1,14 @@
-//! What is done about findings: modes, ceilings, exemptions, the ratchet.
+//! What is done about findings: modes, ceilings, exemptions, the [`ratchet`].
 //!
 //! Two questions, one a webhook path. `/mutate` asks [`repair`]: may this object be changed?
 //! `/validate` asks [`judge`]: may the final object be stored? The second never trusts the first,
 //! because a mutation that failed open never happened.
 
+mod ratchet;
+
 use jiff::civil::Date;
 
 use crate::mesh::ServiceEntry;
-use crate::mesh::address::Address;
 
 use super::check::{CheckId, Context};
 use super::checks;
@@ -15,9 +16,9 @@ use super::compile::Exemption;
 use super::evaluator::evaluate;
 use super::finding::{Finding, Severity};
 use super::fix::Edit;
-use super::proxy::normal_host;
 use super::repair::repaired;
 use super::spec::{Existing, Mode, OnUnsafe};
+use ratchet::Ratchet;
 
 /// What one policy says about one finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ pub fn in_force(
 ) -> InForce {
     let mut in_force = InForce::default();
     // What is wrong with the object's shape is the API server's to say.
-    if finding.check == checks::unreadable::CHECK.id {
+    if is_about_shape(finding) {
         return in_force;
     }
     for concerned in &finding.proxies {
@@ -101,6 +102,16 @@ pub fn in_force(
         }
     }
     in_force
+}
+
+fn is_about_shape(finding: &Finding) -> bool {
+    finding.check == checks::unreadable::CHECK.id
+}
+
+/// Whether some policy is on in the entry's namespace.
+fn is_watched(entry: &ServiceEntry, context: &Context<'_>) -> bool {
+    let mut policies = context.policies.policies.iter();
+    policies.any(|policy| policy.mode_in(&entry.namespace) != Mode::Off)
 }
 
 /// The finding, for those of its proxies about which a policy has a say.
@@ -139,6 +150,10 @@ pub fn repair(
     context: &Context<'_>,
     today: Date,
 ) -> Option<(Vec<Edit>, Vec<Finding>)> {
+    // Nor is an object changed that was not read or not judged in full.
+    if findings.iter().any(is_about_shape) {
+        return None;
+    }
     let mut modes = findings
         .iter()
         .map(|finding| in_force(finding, entry, context, today).mode());
@@ -216,7 +231,15 @@ pub fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::default();
     let missed = would_be_repaired(&findings, entry, context, today);
+    let ratchet = old.map(|(old, known)| Ratchet::new(entry, old, known));
     for finding in findings {
+        if is_about_shape(&finding) {
+            // That it was judged in part, nobody else can say.
+            if finding.severity == Severity::Warning && is_watched(entry, context) {
+                verdict.warned.push(finding);
+            }
+            continue;
+        }
         let Some(finding) = with_a_say(finding, entry, context, today) else {
             continue;
         };
@@ -229,7 +252,7 @@ pub fn judge(
                 verdict.expired.push(note.clone());
             }
         }
-        let known = old.is_some_and(|(old, known)| is_known(&finding, entry, old, known));
+        let known = ratchet.as_ref().is_some_and(|old| old.knows(&finding));
         if in_force
             .rules
             .iter()
@@ -258,70 +281,6 @@ impl Rule {
             Mode::Audit | Mode::Off => false,
         }
     }
-}
-
-/// The ratchet: whether the old object had this finding, for every one of its proxies on the same
-/// port, at least as bad. An entry that widened its hosts, addresses or exportTo has it anew.
-fn is_known(
-    finding: &Finding,
-    entry: &ServiceEntry,
-    old: &ServiceEntry,
-    known: &[Finding],
-) -> bool {
-    if widens(entry, old) {
-        return false;
-    }
-    finding.proxies.iter().all(|concerned| {
-        let mut family = known
-            .iter()
-            .filter(|known| family(known.check) == family(finding.check));
-        family.any(|known| {
-            let mut proxies = known.proxies.iter();
-            proxies.any(|own| own.is_same(concerned) && own.severity >= concerned.severity)
-        })
-    })
-}
-
-/// TG001 to TG004 are one: which wrong value the protocol has does not matter.
-fn family(check: CheckId) -> CheckId {
-    match check.0 {
-        1..=4 => CheckId(1),
-        _ => check,
-    }
-}
-
-/// Whether an entry reaches further than it did: to another host, to an address that no old one
-/// covers, or to a namespace that did not see it.
-fn widens(entry: &ServiceEntry, old: &ServiceEntry) -> bool {
-    let old_hosts: Vec<Box<str>> = old.hosts.iter().map(|host| normal_host(host)).collect();
-    let hosts = entry
-        .hosts
-        .iter()
-        .any(|host| !old_hosts.contains(&normal_host(host)));
-    // No address is every address.
-    let addresses = !old.addresses.is_empty()
-        && (entry.addresses.is_empty()
-            || entry
-                .addresses
-                .iter()
-                .any(|new| !is_covered(new.address, old)));
-    let sees = |to: &str| match to {
-        "." => old.is_visible_from(&entry.namespace),
-        "~" => true,
-        to => old.is_visible_from(to),
-    };
-    let exported =
-        !old.is_public() && (entry.is_public() || entry.export_to.iter().any(|to| !sees(to)));
-    hosts || addresses || exported
-}
-
-fn is_covered(new: Address, old: &ServiceEntry) -> bool {
-    old.addresses.iter().any(|old| match (new, old.address) {
-        (Address::Single(ip), old) => old.contains(ip),
-        (Address::Range(new), Address::Range(old)) => old.contains(&new),
-        (Address::Invalid, _) => true,
-        (Address::Range(_), _) => false,
-    })
 }
 
 #[cfg(test)]
