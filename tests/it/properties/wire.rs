@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tunnelguard::admission::Webhook;
 use tunnelguard::mesh::simulation::OutboundPolicy;
@@ -177,8 +178,13 @@ proptest! {
         for webhook in WEBHOOKS {
             let context = context(&policies, &mesh, OutboundPolicy::AllowAny);
             if let Ok((response, _)) = send(webhook, &body, context) {
-                let uid = uid.as_ref().expect("only JSON is answered");
-                prop_assert_eq!(&response["uid"], uid);
+                let json = serde_json::from_slice::<IgnoredAny>(&body);
+                prop_assert!(json.is_ok(), "only JSON is answered");
+                // A string that is not read may hold half a surrogate pair, which is JSON by its
+                // grammar (RFC 8259 §8.2) and no `Value`.
+                if let Ok(uid) = &uid {
+                    prop_assert_eq!(&response["uid"], uid);
+                }
             }
         }
     }
