@@ -58,13 +58,13 @@ async fn replicas_end_under_load_and_no_request_is_lost() {
         .map(|client| ask_on_and_on(client, Arc::clone(&service)))
         .collect();
 
-    for _ in 0..4 {
+    for _ in 0..2 {
         service.answers(100, &mut clients).await;
         let next = start();
         replica.signal();
         // Calls come on until the Service has heard of it.
         replica.logged(&["SIGTERM", "serving on"]);
-        service.answers(100, &mut clients).await;
+        service.answers(20, &mut clients).await;
         *service.backend.write().expect("a backend") = next.address();
         ended(std::mem::replace(&mut replica, next)).await;
     }
@@ -72,9 +72,10 @@ async fn replicas_end_under_load_and_no_request_is_lost() {
     clients.join_all().await;
 }
 
-/// Serves on for a second after the signal: longer than the Service takes to hear of it.
+/// Serves on for five seconds after the signal: far longer than twenty answers take, after which
+/// the Service has heard of it.
 fn start() -> Serving {
-    Serving::start_with(&["--drain-seconds", "1"])
+    Serving::start_with(&["--drain-seconds", "5"])
 }
 
 /// Waits until a replica that was told has ended, without a word of worry.
