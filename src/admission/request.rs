@@ -1,8 +1,11 @@
 //! From the bytes of an AdmissionReview to the few fields that are read.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A body that is no AdmissionReview: HTTP 400, since without a uid there is no review to answer.
@@ -121,8 +124,29 @@ struct Review<'a> {
     api_version: Cow<'a, str>,
     #[serde(borrow, default)]
     kind: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "an_object")]
     request: Option<Request<'a>>,
+}
+
+/// Nothing, or fields by name: serde would read an array as the fields in order.
+fn an_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Request<'de>>, D::Error> {
+    struct Fields;
+    impl<'de> Visitor<'de> for Fields {
+        type Value = Option<Request<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a request with its fields")
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Request::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+    }
+    deserializer.deserialize_any(Fields)
 }
 
 /// The only version spoken; the API server is told so by `admissionReviewVersions`.
@@ -136,7 +160,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Request<'_>, Rejected> {
             "the body is empty: POST an AdmissionReview (admission.k8s.io/v1)".to_owned(),
         );
     }
-    // serde would read an array as the fields in order.
+    // As with the request below.
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return reject(
             "the body is no JSON object: POST an AdmissionReview (admission.k8s.io/v1)".to_owned(),

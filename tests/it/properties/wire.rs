@@ -172,12 +172,14 @@ proptest! {
     ) {
         let (policies, mesh) = (corporate(), MeshView::new());
         let body = damaged(&review, &damages);
-        let uid = serde_json::from_slice::<Value>(&body);
+        // Fields that nobody reads may hold what is neither UTF-8 nor a number of 64 bits: such a
+        // body is answered, too.
+        let uid = serde_json::from_str::<Value>(&String::from_utf8_lossy(&body));
         let uid = uid.map(|body| body["request"]["uid"].clone());
         for webhook in WEBHOOKS {
             let context = context(&policies, &mesh, OutboundPolicy::AllowAny);
-            if let Ok((response, _)) = send(webhook, &body, context) {
-                let uid = uid.as_ref().expect("only JSON is answered");
+            let answer = send(webhook, &body, context);
+            if let (Ok((response, _)), Ok(uid)) = (answer, &uid) {
                 prop_assert_eq!(&response["uid"], uid);
             }
         }
