@@ -6,7 +6,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::line::one_line;
+use crate::mesh::line::one_line;
+
 use super::record::Decision;
 use super::response::{Answer, Denial};
 use super::review::{Outcome, Webhook};

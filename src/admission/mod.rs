@@ -11,7 +11,6 @@
 )]
 
 mod failure;
-mod line;
 mod mutate;
 mod patch;
 mod record;

@@ -8,6 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::mesh::line::one_line;
+
 /// A body that is no AdmissionReview: HTTP 400, since without a uid there is no review to answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -128,7 +130,7 @@ struct Review<'a> {
     request: Option<Request<'a>>,
 }
 
-/// Nothing, or fields by name: serde would read an array as the fields in order.
+/// Nothing, or fields by their names: no array of them, as with the review itself.
 fn an_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Request<'de>>, D::Error> {
     struct Fields;
     impl<'de> Visitor<'de> for Fields {
@@ -152,15 +154,18 @@ fn an_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Reques
 /// The only version spoken; the API server is told so by `admissionReviewVersions`.
 pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
 
+/// What is wrong with a body may quote all of a text in it.
+const REJECTED_CHARACTERS: usize = 256;
+
 /// Reads a body.
 pub(crate) fn parse(body: &[u8]) -> Result<Request<'_>, Rejected> {
-    let reject = |message: String| Err(Rejected(message));
+    let reject = |message: String| Err(Rejected(one_line(&message, REJECTED_CHARACTERS)));
     if body.is_empty() {
         return reject(
             "the body is empty: POST an AdmissionReview (admission.k8s.io/v1)".to_owned(),
         );
     }
-    // As with the request below.
+    // serde would read an array as the fields in order.
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return reject(
             "the body is no JSON object: POST an AdmissionReview (admission.k8s.io/v1)".to_owned(),
@@ -219,6 +224,20 @@ mod tests {
             );
             let request = parse(body.as_bytes()).unwrap();
             assert_eq!(request.object_name(), name, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_review_is_told_in_one_bounded_line() {
+        let long = "x\\n\\u001b".repeat(999);
+        for body in [
+            format!(r#"{{"apiVersion": "{long}", "kind": "AdmissionReview"}}"#),
+            format!(r#"{{"apiVersion": 7, "kind": "{long}"}}"#),
+            format!(r#"{{"request": {{"uid": "u", "dryRun": "{long}"}}}}"#),
+        ] {
+            let said = parse(body.as_bytes()).unwrap_err().to_string();
+            assert!(said.chars().count() <= 256, "{said}");
+            assert!(!said.contains(char::is_control), "{said:?}");
         }
     }
 

@@ -4,7 +4,8 @@ use json_patch::Patch;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::line::one_line;
+use crate::mesh::line::one_line;
+
 use super::request::API_VERSION;
 
 /// An allowed review may carry a patch, warnings and audit annotations; a denied one a message.
@@ -22,26 +23,34 @@ pub(crate) struct Answer {
 pub(crate) struct Denial {
     code: u16,
     reason: &'static str,
-    message: String,
+    lines: Vec<String>,
 }
 
 impl Denial {
     /// The object is not allowed to be as it is.
-    pub(crate) fn forbidden(message: String) -> Self {
+    pub(crate) fn forbidden(lines: Vec<String>) -> Self {
         Self {
             code: 403,
             reason: "Forbidden",
-            message,
+            lines,
         }
     }
 
     /// The fault is not the object's.
-    pub(crate) fn internal_error(message: String) -> Self {
+    pub(crate) fn internal_error(line: String) -> Self {
         Self {
             code: 500,
             reason: "InternalError",
-            message,
+            lines: vec![line],
         }
+    }
+
+    /// Nothing of the object's text reaches a terminal as a command to it, or makes a line of its
+    /// own.
+    fn message(&self) -> String {
+        let lines = self.lines.iter();
+        let clean = lines.map(|line| one_line(line, LINE_CHARACTERS));
+        clean.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -49,6 +58,10 @@ impl Denial {
 /// (`apiserver/pkg/endpoints/filters/warning.go`); the budget is shared with other webhooks.
 const WARNING_CHARACTERS: usize = 256;
 const ALL_WARNINGS_CHARACTERS: usize = 4096;
+
+/// A line of a denial, and an audit annotation, have no limit of their own. This is beyond what any
+/// check says of a real object; it is for names that nobody has.
+const LINE_CHARACTERS: usize = 4096;
 
 impl Answer {
     /// The AdmissionReview that answers the request with this uid.
@@ -59,7 +72,7 @@ impl Answer {
                 "status": "Failure",
                 "code": denial.code,
                 "reason": denial.reason,
-                "message": denial.message,
+                "message": denial.message(),
             });
         }
         if let Some(patch) = self.patch {
@@ -71,10 +84,10 @@ impl Answer {
             response["warnings"] = json!(warnings);
         }
         if !self.audit.is_empty() {
-            let annotations = self
-                .audit
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), Value::from(value)));
+            let annotations = self.audit.into_iter().map(|(key, value)| {
+                let value = one_line(&value, LINE_CHARACTERS);
+                (key.to_owned(), Value::from(value))
+            });
             response["auditAnnotations"] = Value::Object(annotations.collect());
         }
         let review =
@@ -110,7 +123,9 @@ fn fit(warnings: Vec<String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::fit;
+    use serde_json::{Value, json};
+
+    use super::{Answer, Denial, fit};
 
     #[test]
     fn warnings_arrive_whole() {
@@ -125,5 +140,20 @@ mod tests {
             .map(|warning| warning.chars().count())
             .sum();
         assert_eq!(total, 4096);
+    }
+
+    #[test]
+    fn nobody_writes_a_line_or_a_command_into_a_denial_or_the_audit_log() {
+        let dirty = format!("a\n\u{1b}[2J\u{202e}b{}", "x".repeat(9999));
+        let clean = format!("a  [2J b{}…", "x".repeat(4087));
+        let answer = Answer {
+            denial: Some(Denial::forbidden(vec![dirty.clone(), "second".to_owned()])),
+            audit: vec![("findings", dirty)],
+            ..Answer::default()
+        };
+        let bytes = answer.into_bytes("u");
+        let response = &serde_json::from_slice::<Value>(&bytes).unwrap()["response"];
+        assert_eq!(response["status"]["message"], format!("{clean}\nsecond"));
+        assert_eq!(response["auditAnnotations"], json!({"findings": clean}));
     }
 }

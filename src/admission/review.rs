@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::mesh::ServiceEntry;
+use crate::mesh::line::NAME_CHARACTERS;
 use crate::mesh::service_entry::GROUP;
 use crate::policy::Finding;
 use crate::policy::check::Context;
@@ -155,9 +156,9 @@ pub(super) fn summary(findings: &[Finding]) -> String {
         let proxies = finding
             .proxies
             .iter()
-            .map(|concerned| &*concerned.proxy.name);
+            .map(|concerned| concerned.proxy.called(NAME_CHARACTERS));
         let proxies = proxies.collect::<Vec<_>>().join(",");
-        format!("{} {} {proxies}", finding.check, finding.path)
+        format!("{} {} {proxies}", finding.check, finding.path.shown())
     });
     lines.collect::<Vec<_>>().join("; ")
 }

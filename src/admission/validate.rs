@@ -55,11 +55,18 @@ pub(super) fn validate(
 }
 
 /// Every finding that denies, one a line; then what a person can run to read more.
-fn denial(verdict: &Verdict) -> String {
+fn denial(verdict: &Verdict) -> Vec<String> {
     let mut lines: Vec<String> = verdict
         .denied
         .iter()
-        .map(|finding| format!("{} {}: {}", finding.check, finding.path, finding.message()))
+        .map(|finding| {
+            format!(
+                "{} {}: {}",
+                finding.check,
+                finding.path.shown(),
+                finding.message()
+            )
+        })
         .collect();
     lines.extend(verdict.expired.iter().map(|note| format!("{note}.")));
     let explain = verdict
@@ -69,5 +76,5 @@ fn denial(verdict: &Verdict) -> String {
     if let (Some(last), Some(check)) = (lines.last_mut(), explain) {
         last.push_str(&format!(" More: tunnelguard explain {check}"));
     }
-    lines.join("\n")
+    lines
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::mesh::FieldPath;
+use crate::mesh::line::NAME_CHARACTERS;
 
 use super::check::CheckId;
 use super::fix::Fix;
@@ -89,7 +90,7 @@ impl Finding {
         let check = self.check;
         format!(
             "{check} {} {brief} (tunnelguard explain {check})",
-            self.path
+            self.path.shown()
         )
     }
 
@@ -145,9 +146,10 @@ impl Finding {
         let Some((first, others)) = self.proxies.split_first() else {
             return "the proxy".to_owned();
         };
+        let name = first.proxy.called(NAME_CHARACTERS);
         match others.len() {
-            0 => first.proxy.name.to_string(),
-            count => format!("{} and {count} more", first.proxy.name),
+            0 => name,
+            count => format!("{name} and {count} more"),
         }
     }
 }

@@ -11,6 +11,7 @@
 
 use crate::mesh::FieldPath;
 use crate::mesh::address::{Address, intended_ip};
+use crate::mesh::line::{NAME_CHARACTERS, quoted};
 use crate::policy::check::{Check, CheckId, Subject, Words};
 use crate::policy::finding::Finding;
 use crate::policy::fix::{Edit, Fix};
@@ -29,6 +30,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let resolution = subject.entry.resolution;
     for (index, written) in subject.entry.addresses.iter().enumerate() {
         let text = &*written.text;
+        let quoted = quoted(text, NAME_CHARACTERS);
         let slash = text.contains('/') && resolution.is_dns();
         if written.address != Address::Invalid && !slash {
             continue;
@@ -48,9 +50,9 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         for claim in &subject.claims {
             let path = FieldPath::spec().key("addresses").index(index);
             let words = Words {
-                what: format!("istiod rejects the address {text:?} of {{proxy}}: {reason}"),
+                what: format!("istiod rejects the address {quoted} of {{proxy}}: {reason}"),
                 edit: edit.clone(),
-                brief: format!("{text:?} of {{proxy}} is rejected by istiod; write a bare IP"),
+                brief: format!("{quoted} of {{proxy}} is rejected by istiod; write a bare IP"),
             };
             let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
             finding.fix =

@@ -10,6 +10,7 @@
 //!
 //! **Fix.** None: one entry with both ports, or another host.
 
+use crate::mesh::line::{NAME_CHARACTERS, OBJECT_CHARACTERS, one_line, shown};
 use crate::mesh::simulation::simulate;
 use crate::mesh::view::Alone;
 use crate::mesh::{FieldPath, Outcome};
@@ -32,11 +33,17 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for (index, host) in entry.hosts.iter().enumerate() {
         let rivals: Vec<String> = subject
             .rivals(host)
-            .map(|rival| format!("{}/{}", rival.namespace, rival.name))
+            .map(|rival| {
+                one_line(
+                    &format!("{}/{}", rival.namespace, rival.name),
+                    OBJECT_CHARACTERS,
+                )
+            })
             .collect();
         let Some(rival) = rivals.first() else {
             continue;
         };
+        let host = shown(host, NAME_CHARACTERS);
         for claim in &subject.claims {
             if !loses(subject, claim) {
                 continue;

@@ -1,15 +1,15 @@
 //! The proxies we know of, and which of them a ServiceEntry claims.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod index;
+
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::mesh::ServiceEntry;
-use crate::mesh::address::Address;
-use crate::mesh::service_entry::Port;
-use crate::mesh::simulation::Names;
+use crate::mesh::line::{NAME_CHARACTERS, shown};
+
+pub use index::ProxyIndex;
 
 /// Why we believe that a port is a proxy's, strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,34 +75,53 @@ impl Proxy {
 
     /// Where it is: its first address, else its first host, with `port`.
     pub fn location(&self, port: u16) -> String {
-        let more = |count: usize| if count > 1 { ", …" } else { "" };
         if let Some(first) = self.addresses.first() {
             let shown = match (first.prefix_len() == first.max_prefix_len(), first.addr()) {
                 (true, IpAddr::V4(v4)) => v4.to_string(),
                 (true, IpAddr::V6(v6)) => format!("[{v6}]"),
                 (false, _) => first.to_string(),
             };
-            return format!("{shown}:{port}{}", more(self.addresses.len()));
+            let more = more(self.addresses.len(), "address", "addresses");
+            return format!("{shown}:{port}{more}");
         }
         match self.hosts.first() {
-            Some(host) => format!("{host}:{port}{}", more(self.hosts.len())),
+            Some(host) => {
+                let host = shown(host, NAME_CHARACTERS);
+                format!("{host}:{port}{}", more(self.hosts.len(), "host", "hosts"))
+            }
             None => format!("port {port}"),
         }
     }
 
+    /// Its name in a message: that of a suspected proxy is a host that anyone may have written.
+    pub fn called(&self, longest: usize) -> String {
+        shown(&self.name, longest)
+    }
+
     /// The proxy in a message: name, place, evidence.
     pub fn mention(&self, port: u16) -> String {
-        let place = self.location(port);
+        let (name, place) = (self.called(NAME_CHARACTERS), self.location(port));
         let source = match (self.evidence, &*self.policy) {
             (Evidence::Declared, "") => "declared with --proxy".to_owned(),
-            (Evidence::Declared, policy) => format!("declared by policy {policy}"),
+            (Evidence::Declared, policy) => {
+                format!("declared by policy {}", shown(policy, NAME_CHARACTERS))
+            }
             (Evidence::Observed, _) => "observed in workloads".to_owned(),
             (Evidence::Suspected, _) => "suspected by its name".to_owned(),
         };
-        if place.starts_with(&*self.name) {
+        if place.starts_with(&name) {
             return format!("{place} ({source})");
         }
-        format!("{} ({place}, {source})", self.name)
+        format!("{name} ({place}, {source})")
+    }
+}
+
+/// What follows the first of `count`.
+fn more(count: usize, one: &str, many: &str) -> String {
+    match count {
+        0 | 1 => String::new(),
+        2 => format!(" and 1 more {one}"),
+        count => format!(" and {} more {many}", count - 1),
     }
 }
 
@@ -112,131 +131,69 @@ pub fn normal_host(host: &str) -> Box<str> {
     host.to_ascii_lowercase().into()
 }
 
-/// Proxies by port, host and address, so that a review costs the same with 10 and 100,000.
-#[derive(Clone, Debug, Default)]
-pub struct ProxyIndex {
-    proxies: Vec<Proxy>,
-    ports: HashMap<u16, OfPort>,
-    names: Names,
-}
+#[cfg(test)]
+mod tests {
+    use super::{Evidence, Proxy};
 
-#[derive(Clone, Debug, Default)]
-struct OfPort {
-    all: Vec<usize>,
-    hosts: HashMap<Box<str>, Vec<usize>>,
-    /// `x` for a policy's `*.x`.
-    suffixes: HashMap<Box<str>, Vec<usize>>,
-    /// Prefix length → masked range → proxies; single IPs are ranges of full length.
-    ranges: BTreeMap<u8, HashMap<IpNet, Vec<usize>>>,
-}
-
-impl ProxyIndex {
-    /// Indexes proxies, in the order given.
-    pub fn new(proxies: Vec<Proxy>) -> Self {
-        let mut index = Self::default();
-        for (id, proxy) in proxies.iter().enumerate() {
-            for port in proxy.ports.iter().collect::<BTreeSet<_>>() {
-                index.ports.entry(*port).or_default().insert(id, proxy);
-            }
-            index.learn_names(proxy);
-        }
-        index.proxies = proxies;
-        index
-    }
-
-    /// A proxy whose every address is a single IP tells where its host names lead.
-    fn learn_names(&mut self, proxy: &Proxy) {
-        let singles: Vec<IpAddr> = proxy.single_addresses().collect();
-        if singles.is_empty() || singles.len() != proxy.addresses.len() {
-            return;
-        }
-        for host in proxy.hosts.iter().filter(|host| !host.starts_with('*')) {
-            self.names.entry(host.clone()).or_default().extend(&singles);
+    fn proxy(name: &str, hosts: &[&str], addresses: &[&str]) -> Proxy {
+        Proxy {
+            name: name.into(),
+            policy: "corporate".into(),
+            evidence: Evidence::Declared,
+            hosts: hosts.iter().map(|host| (*host).into()).collect(),
+            addresses: addresses.iter().map(|net| net.parse().unwrap()).collect(),
+            ports: vec![3128],
+            tls: false,
+            tunnel: false,
         }
     }
 
-    /// Every proxy.
-    pub fn all(&self) -> &[Proxy] {
-        &self.proxies
-    }
-
-    /// Where host names lead, as far as the proxies tell.
-    pub fn names(&self) -> &Names {
-        &self.names
-    }
-
-    /// The proxies of a port.
-    pub fn on_port(&self, port: u16) -> impl Iterator<Item = &Proxy> {
-        let ids = self
-            .ports
-            .get(&port)
-            .into_iter()
-            .flat_map(|of_port| &of_port.all);
-        ids.map(|id| &self.proxies[*id])
-    }
-
-    /// The proxies that `entry` claims with `port`: its number is the proxy's, and one of its
-    /// hosts, or of the IPs and ranges in its addresses or endpoints, is. The port's `targetPort` plays no part.
-    pub fn claimed(&self, entry: &ServiceEntry, port: &Port) -> Vec<&Proxy> {
-        let Some(of_port) = self.ports.get(&port.number) else {
-            return Vec::new();
-        };
-        let mut found = BTreeSet::new();
-        for host in &entry.hosts {
-            of_port.by_host(&normal_host(host), &mut found);
-        }
-        for written in &entry.addresses {
-            match written.address {
-                Address::Single(ip) => of_port.by_range(IpNet::from(ip), &mut found),
-                Address::Range(net) => of_port.by_range(net, &mut found),
-                Address::Invalid => {}
-            }
-        }
-        for endpoint in &entry.endpoints {
-            if let Ok(ip) = endpoint.address.parse::<IpAddr>() {
-                of_port.by_range(IpNet::from(ip), &mut found);
-            }
-        }
-        found.into_iter().map(|id| &self.proxies[id]).collect()
-    }
-}
-
-impl OfPort {
-    fn insert(&mut self, id: usize, proxy: &Proxy) {
-        self.all.push(id);
-        for host in &proxy.hosts {
-            let (map, key) = match host.strip_prefix("*.") {
-                Some(suffix) => (&mut self.suffixes, suffix),
-                None => (&mut self.hosts, &**host),
-            };
-            map.entry(key.into()).or_default().push(id);
-        }
-        for net in &proxy.addresses {
-            let by_net = self.ranges.entry(net.prefix_len()).or_default();
-            by_net.entry(net.trunc()).or_default().push(id);
-        }
-    }
-
-    /// A policy's `*.x` matches any host below x and `*.x` itself; an entry's wildcard that is
-    /// broader than the policy's host claims nothing.
-    fn by_host(&self, host: &str, found: &mut BTreeSet<usize>) {
-        if host.is_empty() {
-            return;
-        }
-        found.extend(self.hosts.get(host).into_iter().flatten());
-        let mut rest = host;
-        while let Some((_, parent)) = rest.split_once('.') {
-            found.extend(self.suffixes.get(parent).into_iter().flatten());
-            rest = parent;
-        }
-    }
-
-    /// A single IP of the proxy, or a range inside the proxy's.
-    fn by_range(&self, net: IpNet, found: &mut BTreeSet<usize>) {
-        for (length, by_net) in self.ranges.range(..=net.prefix_len()) {
-            let wider = IpNet::new(net.addr(), *length).map(|wider| wider.trunc());
-            let ids = wider.ok().and_then(|wider| by_net.get(&wider));
-            found.extend(ids.into_iter().flatten());
+    #[test]
+    fn a_mention_says_where_it_is_and_who_says_so() {
+        let long = "h".repeat(99);
+        for (name, hosts, addresses, said) in [
+            (
+                "corp",
+                &["a.b"][..],
+                &["10.0.0.5/32"][..],
+                "corp (10.0.0.5:3128, declared by policy corporate)".to_owned(),
+            ),
+            (
+                "corp",
+                &[],
+                &["10.0.0.5/32", "10.0.0.6/32"],
+                "corp (10.0.0.5:3128 and 1 more address, declared by policy corporate)".to_owned(),
+            ),
+            (
+                "corp",
+                &[],
+                &["10.0.0.0/24", "2001:db8::7/128", "10.0.0.6/32"],
+                "corp (10.0.0.0/24:3128 and 2 more addresses, declared by policy corporate)"
+                    .to_owned(),
+            ),
+            (
+                "corp",
+                &["a.b", "c.d", "e.f"],
+                &[],
+                "corp (a.b:3128 and 2 more hosts, declared by policy corporate)".to_owned(),
+            ),
+            (
+                "a.b",
+                &["a.b"],
+                &[],
+                "a.b:3128 (declared by policy corporate)".to_owned(),
+            ),
+            (
+                "a\n\u{1b}[2J",
+                &[&*long],
+                &[],
+                format!(
+                    r#""a\n\u{{1b}}[2J" ({}…:3128, declared by policy corporate)"#,
+                    "h".repeat(62)
+                ),
+            ),
+        ] {
+            assert_eq!(proxy(name, hosts, addresses).mention(3128), said);
         }
     }
 }

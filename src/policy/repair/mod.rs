@@ -13,6 +13,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use crate::mesh::line::NAME_CHARACTERS;
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::{Location, Port};
 use crate::mesh::validation::validate;
@@ -61,7 +62,8 @@ pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
         (false, Proof::Holds) if subject.context.sees_mesh && is_valid(&candidate) => {
             let proof = format!(
                 "with every object in view, each dial of port {} to {} then tunnels, and none gets worse",
-                port.number, claim.proxy.name
+                port.number,
+                claim.proxy.called(NAME_CHARACTERS)
             );
             Some(Safety::Unsafe { proof: Some(proof) })
         }

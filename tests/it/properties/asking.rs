@@ -88,6 +88,27 @@ fn hold_to_contract(webhook: Webhook, response: &Value, record: &Record) {
         "{response}"
     );
     hold_warnings_to_contract(response);
+    hold_denial_to_contract(response);
+}
+
+/// A terminal obeys what is in a denial; a line a finding, and one to run.
+fn hold_denial_to_contract(response: &Value) {
+    let audit = response["auditAnnotations"].as_object().into_iter();
+    for value in audit.flatten().filter_map(|(_, value)| value.as_str()) {
+        assert!(!value.contains(char::is_control), "{value:?}");
+        assert!(value.chars().count() <= 4096, "{value:?}");
+    }
+    let Some(message) = response["status"]["message"].as_str() else {
+        return;
+    };
+    for line in message.split('\n') {
+        assert!(line.starts_with("TG"), "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(line.chars().count() <= 4096, "{line:?}");
+    }
+    let (_, hint) = message.rsplit_once(' ').expect("words");
+    let hint = format!(" More: tunnelguard explain {hint}");
+    assert!(message.ends_with(&hint), "{message:?}");
 }
 
 /// The API server drops a warning with a control character, and cuts long ones once all together
