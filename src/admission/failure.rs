@@ -134,12 +134,13 @@ mod tests {
 
     #[test]
     fn what_a_panic_said_is_one_line() {
-        let cases: [(fn() -> Outcome, &str); 4] = [
+        type Judge = fn() -> Outcome;
+        let cases: [(Judge, &str); 4] = [
             (|| panic!("literal"), "literal"),
             (|| panic!("{}\n{}", 1, 2), "1 2"),
             (|| std::panic::panic_any(7), "a panic without a message"),
             (
-                || Option::None.unwrap(),
+                || Vec::new().pop().unwrap(),
                 "called `Option::unwrap()` on a `None` value",
             ),
         ];
