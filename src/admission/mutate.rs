@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 
 use crate::mesh::ServiceEntry;
+use crate::mesh::line::NAME_CHARACTERS;
 use crate::policy::check::Context;
 use crate::policy::verdict::{leaves_an_error, repair};
 use crate::policy::{Finding, evaluate};
@@ -65,10 +66,7 @@ fn repair_warning(entry: &ServiceEntry, mended: &[Finding], context: Context<'_>
     let from = port
         .and_then(|port| port.protocol_text.as_deref())
         .unwrap_or("(none)");
-    let proxy = first
-        .proxies
-        .first()
-        .map_or("a proxy", |concerned| &concerned.proxy.name);
+    let fate = first.brief_about(NAME_CHARACTERS).fate;
     let more = match mended.len() {
         1 => String::new(),
         count => format!(" and {} more ports", count - 1),
@@ -78,7 +76,7 @@ fn repair_warning(entry: &ServiceEntry, mended: &[Finding], context: Context<'_>
         false => "; DestinationRules and other entries were not seen",
     };
     format!(
-        "{check} {path} repaired: {from}→TCP{more}, since CONNECT to {proxy} would get 404{unseen} (tunnelguard explain {check})",
+        "{check} {path} repaired: {from}→TCP{more}, otherwise {fate}{unseen} (tunnelguard explain {check})",
         check = first.check,
         path = first.path,
     )

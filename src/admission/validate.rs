@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 
 use crate::mesh::ServiceEntry;
+use crate::mesh::line::NAME_CHARACTERS;
 use crate::policy::check::Context;
 use crate::policy::verdict::{Verdict, judge};
 use crate::policy::{Finding, evaluate};
@@ -41,7 +42,7 @@ pub(super) fn validate(
     if verdict.warned.is_empty() && verdict.expired.is_empty() {
         return Outcome::allowed();
     }
-    let mut warnings: Vec<String> = verdict.warned.iter().map(Finding::warning).collect();
+    let mut warnings: Vec<String> = verdict.warned.iter().map(warning).collect();
     warnings.extend(verdict.expired);
     let answer = Answer {
         warnings,
@@ -52,6 +53,13 @@ pub(super) fn validate(
         ..Answer::default()
     };
     Outcome::new(answer, Decision::Warned, &verdict.warned)
+}
+
+/// The finding as a warning: id, field, proxy, edit.
+fn warning(finding: &Finding) -> String {
+    let (check, path) = (finding.check, finding.path.shown());
+    let brief = finding.brief_about(NAME_CHARACTERS);
+    format!("{check} {path} {brief} (tunnelguard explain {check})")
 }
 
 /// Every finding that denies, one a line; then what a person can run to read more.

@@ -12,12 +12,13 @@ use crate::mesh::view::{Alone, EntriesOnly};
 use crate::mesh::{FieldPath, Mesh, MeshView, Overlay, ServiceEntry};
 
 use super::compile::PolicySet;
-use super::dials::{ELSEWHERE, addresses_of, dial, others};
+use super::dials::{ADDRESSES_A_PROXY, ELSEWHERE, addresses_of, dial, others};
 use super::finding::{Concerned, Finding, Severity};
 use super::proxy::{Evidence, Proxy};
 use super::repair::Proof;
 use super::spec::Mode;
 use super::suspicion::suspect;
+use super::words::Words;
 
 /// The stable id of a check: `TG001`. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +67,7 @@ pub struct Subject<'a> {
     pub claims: Vec<Claim<'a>>,
     view: Overlay<'a>,
     entries_only: EntriesOnly<'a>,
+    known_addresses: OnceCell<Vec<IpAddr>>,
 }
 
 /// One port of the entry, with one proxy that it is.
@@ -108,6 +110,7 @@ impl<'a> Subject<'a> {
             claims: Vec::new(),
             view,
             entries_only: view.of_entries_only(),
+            known_addresses: OnceCell::new(),
         };
         // Nobody sees it: it does nothing to anyone.
         if subject.namespaces().is_empty() {
@@ -245,6 +248,23 @@ impl<'a> Subject<'a> {
         })
     }
 
+    /// The single IPs of every proxy that the entry claims: an edit of its addresses is for all of
+    /// its ports.
+    pub fn known_addresses(&self) -> &[IpAddr] {
+        self.known_addresses.get_or_init(|| {
+            let mut known: Vec<IpAddr> = Vec::new();
+            for address in self.claims.iter().flat_map(|c| c.proxy.single_addresses()) {
+                if known.len() == ADDRESSES_A_PROXY {
+                    break;
+                }
+                if !known.contains(&address) {
+                    known.push(address);
+                }
+            }
+            known
+        })
+    }
+
     /// The other entries that list a host, wherever they are.
     pub fn rivals(&self, host: &str) -> impl Iterator<Item = &ServiceEntry> {
         let entries = self
@@ -279,17 +299,6 @@ impl<'a> Subject<'a> {
             fix: None,
         }
     }
-}
-
-/// What a finding says: see the fields of the same name of [`Finding`].
-#[derive(Clone, Debug, Default)]
-pub struct Words {
-    /// What happens, to what.
-    pub what: String,
-    /// The edit to make.
-    pub edit: String,
-    /// Both in a few words.
-    pub brief: String,
 }
 
 impl Claim<'_> {

@@ -12,10 +12,11 @@
 use crate::mesh::FieldPath;
 use crate::mesh::address::{Address, intended_ip};
 use crate::mesh::line::{NAME_CHARACTERS, quoted};
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::spec::Mode;
+use crate::policy::words::{BRIEF_LIST_CHARACTERS, Words, ip_list};
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -35,24 +36,33 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         if written.address != Address::Invalid && !slash {
             continue;
         }
-        let reason = match slash && written.address != Address::Invalid {
-            true => format!(
-                "a slash is not allowed with resolution {}",
-                resolution.name()
+        let name = resolution.name();
+        let (reason, state) = match slash && written.address != Address::Invalid {
+            true => (
+                format!("a slash is not allowed with resolution {name}"),
+                format!("{quoted} has a slash, which {name} does not allow"),
             ),
-            false => "it is neither an IP nor a prefix".to_owned(),
+            false => (
+                "it is neither an IP nor a prefix".to_owned(),
+                format!("{quoted} is no IP"),
+            ),
         };
         let meant = intended_ip(text);
-        let edit = match meant {
-            Some(ip) => format!("Write {ip}"),
-            None => "Write the proxy's IP address".to_owned(),
+        let edit = match (meant, subject.known_addresses()) {
+            (Some(ip), _) => format!("Write {ip}"),
+            (None, [ip]) => format!("Write {ip}"),
+            (None, []) => "Write the proxy's IP address".to_owned(),
+            (None, known) => {
+                let known = ip_list(known, BRIEF_LIST_CHARACTERS);
+                format!("Write the proxy's IPs: {known}")
+            }
         };
         for claim in &subject.claims {
             let path = FieldPath::spec().key("addresses").index(index);
             let words = Words {
                 what: format!("istiod rejects the address {quoted} of {{proxy}}: {reason}"),
                 edit: edit.clone(),
-                brief: format!("{quoted} of {{proxy}} is rejected by istiod; write a bare IP"),
+                brief: Brief::new(&*state, "istiod rejects the entry of {proxy}", &edit),
             };
             let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
             finding.fix =

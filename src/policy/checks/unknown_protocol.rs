@@ -8,7 +8,6 @@
 //!
 //! **Fix.** `protocol: TCP`, safe where simulation proves it.
 
-use crate::mesh::line::{VALUE_CHARACTERS, quoted};
 use crate::mesh::protocol::Protocol;
 use crate::policy::check::{Check, CheckId, Subject};
 use crate::policy::finding::Finding;
@@ -28,14 +27,7 @@ pub(super) static CHECK: Check = Check {
 fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for claim in &subject.claims {
         if claim.port.protocol == Protocol::Unknown {
-            let text = claim.port.protocol_text.as_deref().unwrap_or_default();
-            let quoted = quoted(text, VALUE_CHARACTERS);
-            let mut finding = parsed_port(&CHECK, subject, claim, "An unknown protocol");
-            finding.what = format!(
-                "Istio does not know the protocol {quoted}: istiod rejects it, and where it gets in the sidecar sniffs and answers 404 to CONNECT through {{proxy}}"
-            );
-            finding.brief = format!("{quoted} is unknown: CONNECT to {{proxy}} gets 404; set TCP");
-            findings.push(finding);
+            findings.push(parsed_port(&CHECK, subject, claim));
         }
     }
 }

@@ -9,7 +9,7 @@
 //! **Fix.** None: only the author knows what was meant.
 
 use crate::policy::check::{Check, CheckId, Subject};
-use crate::policy::finding::{Finding, Severity};
+use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::spec::Mode;
 
 /// See the module.
@@ -36,7 +36,7 @@ pub(crate) fn unreadable(path: crate::mesh::FieldPath, message: &str) -> Finding
         port: None,
         what: message.to_owned(),
         edit: String::new(),
-        brief: message.to_owned(),
+        brief: Brief::new(message, "", ""),
         proxies: Vec::new(),
         fix: None,
     }

@@ -7,6 +7,7 @@
 //! refuses, the repair is offered to a person, with the proof in words.
 
 mod obstacle;
+mod plan;
 mod proof;
 
 use std::net::IpAddr;
@@ -25,6 +26,8 @@ use super::proxy::Evidence;
 use super::spec::Mode;
 pub(crate) use obstacle::leads_to_another_port;
 use obstacle::obstacles;
+pub use plan::Advice;
+use plan::Plan;
 pub(crate) use proof::Proof;
 use proof::prove;
 
@@ -34,7 +37,7 @@ pub struct Repair {
     /// The fix, where one may be offered.
     pub fix: Option<Fix>,
     /// The edit to make, for a person.
-    pub edit: String,
+    pub advice: Advice,
 }
 
 /// Works out the repair of a claimed port.
@@ -42,21 +45,16 @@ pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
     let port = claim.port;
     let candidate = repaired(subject.entry, port);
     let obstacles = obstacles(subject, port, &candidate);
-    let mut edit = "Set protocol: TCP".to_owned();
-    for obstacle in &obstacles {
-        edit.push_str("; ");
-        edit.push_str(&obstacle.advice(subject, claim));
-    }
     let proof = claim
         .of_port
         .proof
         .get_or_init(|| prove(subject, port, &candidate));
+    let harm = match proof {
+        Proof::Harm(harm) if obstacles.is_empty() => Some(harm),
+        _ => None,
+    };
+    let plan = Plan::new(subject, port, &candidate, &obstacles, harm);
     let safety = match (obstacles.is_empty(), proof) {
-        (true, Proof::Harm(harm)) => {
-            edit.push_str("; but ");
-            edit.push_str(harm);
-            None
-        }
         (true, Proof::Holds) if is_strong(subject, claim) => Some(Safety::Safe),
         (true, Proof::Holds) => Some(Safety::Unsafe { proof: None }),
         (false, Proof::Holds) if subject.context.sees_mesh && is_valid(&candidate) => {
@@ -73,7 +71,15 @@ pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
         safety,
         edits: edits(subject.entry, port),
     });
-    Repair { fix, edit }
+    let advice = plan.advice();
+    Repair { fix, advice }
+}
+
+/// The edit to make for a claimed port that is not to be repaired: nothing is proved about it.
+pub fn advice(subject: &Subject<'_>, port: &Port) -> Advice {
+    let candidate = repaired(subject.entry, port);
+    let obstacles = obstacles(subject, port, &candidate);
+    Plan::new(subject, port, &candidate, &obstacles, None).advice()
 }
 
 /// The object as the repair leaves it.
