@@ -10,6 +10,7 @@
     clippy::disallowed_macros
 )]
 
+mod change;
 mod failure;
 mod mutate;
 mod patch;
@@ -18,6 +19,7 @@ mod request;
 mod response;
 mod review;
 mod validate;
+mod wording;
 
 pub use failure::OnFailure;
 pub use record::{Decision, Record};

@@ -1,6 +1,6 @@
 //! What a review came to, for whoever logs and counts it.
 
-use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
+use crate::mesh::line::one_line;
 
 use super::request::{Operation, Request};
 
@@ -65,7 +65,7 @@ impl Record {
         Self {
             uid: one_line(&request.uid, UID_CHARACTERS),
             operation: request.operation(),
-            object: one_line(&request.object_name(), OBJECT_CHARACTERS),
+            object: request.object_name(),
             decision,
             checks,
             dry_run: request.dry_run.unwrap_or(false),

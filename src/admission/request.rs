@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::mesh::line::one_line;
+use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
 
 /// A body that is no AdmissionReview: HTTP 400, since without a uid there is no review to answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,13 +84,14 @@ impl Request<'_> {
     }
 
     /// `namespace/name`, or `namespace/prefix*` where the API server has yet to make the name: it
-    /// does so after mutation.
+    /// does so after mutation. Anyone may send any name: it is one clean line of bounded length.
     pub(crate) fn object_name(&self) -> String {
         let namespace = self.namespace.as_deref().unwrap_or_default();
-        match self.name.as_deref().unwrap_or_default() {
+        let name = match self.name.as_deref().unwrap_or_default() {
             "" => format!("{namespace}/{}", self.name_to_be().unwrap_or_default()),
             name => format!("{namespace}/{name}"),
-        }
+        };
+        one_line(&name, OBJECT_CHARACTERS)
     }
 
     fn name_to_be(&self) -> Option<String> {
@@ -204,7 +205,7 @@ mod tests {
             ),
             (
                 r#""namespace": "n", "object": {"metadata": {"generateName": "é\n"}}"#,
-                "n/é\n*",
+                "n/é *",
             ),
             (
                 r#""namespace": "n", "name": "x", "object": {"metadata": {"generateName": "y-"}}"#,

@@ -56,12 +56,12 @@ impl Denial {
 
 /// The API server cuts a warning to 256 characters once all of them together pass 4,096
 /// (`apiserver/pkg/endpoints/filters/warning.go`); the budget is shared with other webhooks.
-const WARNING_CHARACTERS: usize = 256;
+pub(super) const WARNING_CHARACTERS: usize = 256;
 const ALL_WARNINGS_CHARACTERS: usize = 4096;
 
 /// A line of a denial, and an audit annotation, have no limit of their own. This is beyond what any
 /// check says of a real object; it is for names that nobody has.
-const LINE_CHARACTERS: usize = 4096;
+pub(super) const LINE_CHARACTERS: usize = 4096;
 
 impl Answer {
     /// The AdmissionReview that answers the request with this uid.

@@ -64,7 +64,10 @@ pub(super) fn answered(
     };
     let (judged, failure) = match caught(|| rendered(judge())) {
         Ok(judged) => (judged, None),
-        Err(panic) => (rendered(not_judged(webhook, on_failure)), Some(panic)),
+        Err(panic) => (
+            rendered(not_judged(webhook, on_failure, &request.object_name())),
+            Some(panic),
+        ),
     };
     let (bytes, decision, checks) = judged;
     (bytes, Record::new(request, decision, checks, failure))

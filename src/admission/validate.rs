@@ -3,15 +3,15 @@
 use jiff::civil::Date;
 
 use crate::mesh::ServiceEntry;
-use crate::mesh::line::NAME_CHARACTERS;
 use crate::policy::check::Context;
-use crate::policy::verdict::{Verdict, judge};
-use crate::policy::{Finding, evaluate};
+use crate::policy::evaluate;
+use crate::policy::verdict::judge;
 
 use super::record::Decision;
 use super::request::Request;
 use super::response::{Answer, Denial};
 use super::review::{Outcome, read, summary};
+use super::wording::{denial, expired_exemption, warning};
 
 /// May deny, never patches.
 pub(super) fn validate(
@@ -28,9 +28,10 @@ pub(super) fn validate(
     let known = old.as_ref().map(|old| evaluate(old, context));
     let old = old.as_ref().zip(known.as_deref());
     let verdict = judge(findings, entry, old, &context, today);
+    let object = request.object_name();
     if !verdict.is_allowed() {
         let answer = Answer {
-            denial: Some(Denial::forbidden(denial(&verdict))),
+            denial: Some(Denial::forbidden(denial(&verdict, &object))),
             audit: vec![
                 ("decision", Decision::Denied.name().to_owned()),
                 ("findings", summary(&verdict.denied)),
@@ -42,10 +43,14 @@ pub(super) fn validate(
     if verdict.warned.is_empty() && verdict.expired.is_empty() {
         return Outcome::allowed();
     }
-    let mut warnings: Vec<String> = verdict.warned.iter().map(warning).collect();
-    warnings.extend(verdict.expired);
+    let warned = verdict
+        .warned
+        .iter()
+        .map(|finding| warning(finding, &object));
+    let expired = verdict.expired.iter();
+    let expired = expired.map(|expired| expired_exemption(expired, &object));
     let answer = Answer {
-        warnings,
+        warnings: warned.chain(expired).collect(),
         audit: vec![
             ("decision", Decision::Warned.name().to_owned()),
             ("findings", summary(&verdict.warned)),
@@ -53,36 +58,4 @@ pub(super) fn validate(
         ..Answer::default()
     };
     Outcome::new(answer, Decision::Warned, &verdict.warned)
-}
-
-/// The finding as a warning: id, field, proxy, edit.
-fn warning(finding: &Finding) -> String {
-    let (check, path) = (finding.check, finding.path.shown());
-    let brief = finding.brief_about(NAME_CHARACTERS);
-    format!("{check} {path} {brief} (tunnelguard explain {check})")
-}
-
-/// Every finding that denies, one a line; then what a person can run to read more.
-fn denial(verdict: &Verdict) -> Vec<String> {
-    let mut lines: Vec<String> = verdict
-        .denied
-        .iter()
-        .map(|finding| {
-            format!(
-                "{} {}: {}",
-                finding.check,
-                finding.path.shown(),
-                finding.message()
-            )
-        })
-        .collect();
-    lines.extend(verdict.expired.iter().map(|note| format!("{note}.")));
-    let explain = verdict
-        .denied
-        .first()
-        .map(|finding| finding.check.to_string());
-    if let (Some(last), Some(check)) = (lines.last_mut(), explain) {
-        last.push_str(&format!(" More: tunnelguard explain {check}"));
-    }
-    lines
 }

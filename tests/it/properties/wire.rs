@@ -9,10 +9,10 @@ use tunnelguard::admission::Webhook;
 use tunnelguard::mesh::simulation::OutboundPolicy;
 use tunnelguard::mesh::{FieldPath, MeshView};
 
-use super::asking::{review_of, send};
 use super::raw::{apply, differences, leaves};
 use super::strategies::{self, Noise};
 use super::{config, is_ours};
+use crate::support::asking::{review_of, send};
 use crate::support::{context, corporate};
 
 const WEBHOOKS: [Webhook; 2] = [Webhook::Mutate, Webhook::Validate];
