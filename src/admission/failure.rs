@@ -6,7 +6,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::line::one_line;
+use crate::mesh::line::one_line;
+
 use super::record::Decision;
 use super::response::{Answer, Denial};
 use super::review::{Outcome, Webhook};
@@ -26,6 +27,9 @@ pub enum OnFailure {
 /// A message about an index or a boundary may quote all of a text.
 const MESSAGE_CHARACTERS: usize = 256;
 
+/// How much of a name fits beside the rest of what is said.
+const OBJECT_CHARACTERS: usize = 72;
+
 /// What `judge` says, or what its panic said.
 pub(super) fn caught<T>(judge: impl FnOnce() -> T) -> Result<T, String> {
     // Judging reads what is shared and changes nothing that outlives it.
@@ -40,20 +44,21 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// The answer about an object that could not be judged.
-pub(super) fn not_judged(webhook: Webhook, on_failure: OnFailure) -> Outcome {
+pub(super) fn not_judged(webhook: Webhook, on_failure: OnFailure, object: &str) -> Outcome {
     const REPORT: &str = "This is a bug in tunnelguard: please report it in its issue tracker, with the object that was applied";
+    let object = one_line(object, OBJECT_CHARACTERS);
     let audit = vec![("decision", Decision::Failed.name().to_owned())];
     let answer = match (webhook, on_failure) {
         (Webhook::Validate, OnFailure::Deny) => Answer {
             denial: Some(Denial::internal_error(format!(
-                "tunnelguard failed on this object: it could not be judged, so it is refused. {REPORT}"
+                "tunnelguard failed on {object}: it could not be judged, so it is refused. {REPORT}"
             ))),
             audit,
             ..Answer::default()
         },
         _ => Answer {
             warnings: vec![format!(
-                "tunnelguard failed on this object: it was not judged. {REPORT}"
+                "tunnelguard failed on {object}: it was not judged. {REPORT}"
             )],
             audit,
             ..Answer::default()
@@ -75,12 +80,22 @@ mod tests {
     use crate::admission::request::parse;
     use crate::admission::review::{Outcome, answered};
 
-    const BODY: &[u8] =
-        br#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request":
-        {"uid": "u-1", "operation": "CREATE", "namespace": "n", "name": "x"}}"#;
-
     fn ask(webhook: Webhook, on_failure: OnFailure, judge: fn() -> Outcome) -> (Value, Record) {
-        let request = parse(BODY).unwrap();
+        ask_about("x", webhook, on_failure, judge)
+    }
+
+    fn ask_about(
+        name: &str,
+        webhook: Webhook,
+        on_failure: OnFailure,
+        judge: fn() -> Outcome,
+    ) -> (Value, Record) {
+        let body = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {"uid": "u-1", "operation": "CREATE", "namespace": "n", "name": name},
+        });
+        let body = body.to_string();
+        let request = parse(body.as_bytes()).unwrap();
         let (bytes, record) = answered(&request, webhook, on_failure, judge);
         let mut review: Value = serde_json::from_slice(&bytes).unwrap();
         (review["response"].take(), record)
@@ -90,13 +105,14 @@ mod tests {
     fn a_panic_is_an_answer_that_keeps_the_uid() {
         use OnFailure::{Allow, Deny};
         use Webhook::{Mutate, Validate};
-        for (webhook, on_failure, allowed) in [
-            (Mutate, Allow, true),
-            (Mutate, Deny, true),
-            (Validate, Allow, true),
-            (Validate, Deny, false),
+        let (long, cut) = ("x".repeat(253), format!("n/{}…", "x".repeat(69)));
+        for (webhook, on_failure, name, object, allowed) in [
+            (Mutate, Allow, "x", "n/x", true),
+            (Mutate, Deny, "x", "n/x", true),
+            (Validate, Allow, &*long, &*cut, true),
+            (Validate, Deny, &*long, &*cut, false),
         ] {
-            let (response, record) = ask(webhook, on_failure, || panic!("boom"));
+            let (response, record) = ask_about(name, webhook, on_failure, || panic!("boom"));
             let case = format!("{webhook:?} {on_failure:?}: {response}");
             assert_eq!(response["uid"], "u-1", "{case}");
             assert_eq!(response["allowed"], allowed, "{case}");
@@ -115,10 +131,10 @@ mod tests {
                 &response["status"]["message"]
             };
             let said = said.as_str().unwrap();
-            assert!(said.contains("failed on this object"), "{said}");
+            assert!(said.contains(object), "{said}");
             assert!(said.contains("please report it"), "{said}");
             assert!(
-                !said.contains(['…', '\n']) && said.chars().count() <= 256,
+                !said.ends_with('…') && !said.contains('\n') && said.chars().count() <= 256,
                 "{said}"
             );
         }
@@ -133,11 +149,15 @@ mod tests {
 
     #[test]
     fn what_a_panic_said_is_one_line() {
-        let literal: fn() -> Outcome = || panic!("literal");
-        let cases = [
-            (literal, "literal"),
+        type Judge = fn() -> Outcome;
+        let cases: [(Judge, &str); 4] = [
+            (|| panic!("literal"), "literal"),
             (|| panic!("{}\n{}", 1, 2), "1 2"),
             (|| std::panic::panic_any(7), "a panic without a message"),
+            (
+                || Vec::new().pop().unwrap(),
+                "called `Option::unwrap()` on a `None` value",
+            ),
         ];
         for (judge, said) in cases {
             let (_, record) = ask(Webhook::Mutate, OnFailure::Allow, judge);

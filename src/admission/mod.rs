@@ -10,8 +10,8 @@
     clippy::disallowed_macros
 )]
 
+mod change;
 mod failure;
-mod line;
 mod mutate;
 mod patch;
 mod record;
@@ -19,6 +19,7 @@ mod request;
 mod response;
 mod review;
 mod validate;
+mod wording;
 
 pub use failure::OnFailure;
 pub use record::{Decision, Record};

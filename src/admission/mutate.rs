@@ -4,14 +4,16 @@ use jiff::civil::Date;
 
 use crate::mesh::ServiceEntry;
 use crate::policy::check::Context;
+use crate::policy::evaluate;
 use crate::policy::verdict::{leaves_an_error, repair};
-use crate::policy::{Finding, evaluate};
 
+use super::change::Changes;
 use super::patch;
 use super::record::Decision;
 use super::request::Request;
 use super::response::Answer;
 use super::review::{Outcome, summary};
+use super::wording::repair_warning;
 
 /// May patch, never denies.
 pub(super) fn mutate(
@@ -34,7 +36,8 @@ pub(super) fn mutate(
     let Some(object) = object else {
         return Outcome::allowed();
     };
-    let Some((patch, repaired)) = patch::build(object, entry, &edits, &mended) else {
+    let changes = Changes::of(entry, &mended);
+    let Some((patch, repaired)) = patch::build(object, &edits, &changes) else {
         return Outcome::allowed();
     };
     let Ok(mut after) = serde_json::from_value::<ServiceEntry>(repaired) else {
@@ -44,9 +47,13 @@ pub(super) fn mutate(
     if leaves_an_error(&evaluate(&after, context), &after, &context, today) {
         return Outcome::allowed();
     }
+    // The first repair stands for many.
+    let (object, changed) = (request.object_name(), changes.in_brief());
+    let warning = mended.iter().take(1);
+    let warning = warning.map(|first| repair_warning(first, &object, &changed, context.sees_mesh));
     let answer = Answer {
         patch: Some(patch),
-        warnings: vec![repair_warning(entry, &mended, context)],
+        warnings: warning.collect(),
         audit: vec![
             ("decision", Decision::Repaired.name().to_owned()),
             ("findings", summary(&mended)),
@@ -54,32 +61,4 @@ pub(super) fn mutate(
         ..Answer::default()
     };
     Outcome::new(answer, Decision::Repaired, &mended)
-}
-
-/// What was changed, why, and what was not seen, in one line; the first repair stands for many.
-fn repair_warning(entry: &ServiceEntry, mended: &[Finding], context: Context<'_>) -> String {
-    let Some(first) = mended.first() else {
-        return String::new();
-    };
-    let port = first.port.and_then(|number| entry.port(number));
-    let from = port
-        .and_then(|port| port.protocol_text.as_deref())
-        .unwrap_or("(none)");
-    let proxy = first
-        .proxies
-        .first()
-        .map_or("a proxy", |concerned| &concerned.proxy.name);
-    let more = match mended.len() {
-        1 => String::new(),
-        count => format!(" and {} more ports", count - 1),
-    };
-    let unseen = match context.sees_mesh {
-        true => "",
-        false => "; DestinationRules and other entries were not seen",
-    };
-    format!(
-        "{check} {path} repaired: {from}→TCP{more}, since CONNECT to {proxy} would get 404{unseen} (tunnelguard explain {check})",
-        check = first.check,
-        path = first.path,
-    )
 }

@@ -8,9 +8,10 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation, patch};
 use serde_json::{Value, json};
 
-use crate::mesh::{FieldPath, ServiceEntry};
-use crate::policy::Finding;
+use crate::mesh::FieldPath;
 use crate::policy::fix::{Edit, Operation};
+
+use super::change::Changes;
 
 /// The annotation in which a repair says what it changed and why.
 pub(crate) const REPAIRED: &str = "tunnelguard.dev/repaired";
@@ -20,12 +21,11 @@ pub(crate) const REPAIRED: &str = "tunnelguard.dev/repaired";
 /// `None` where it does not apply: then the object is left alone, and `/validate` judges it.
 pub(crate) fn build(
     mut object: Value,
-    entry: &ServiceEntry,
     edits: &[Edit],
-    mended: &[Finding],
+    changes: &Changes,
 ) -> Option<(Patch, Value)> {
     let mut operations: Vec<PatchOperation> = edits.iter().map(operation).collect();
-    operations.extend(annotate(&object, &note(entry, mended)));
+    operations.extend(annotate(&object, &changes.annotation()));
     let patch_document = Patch(operations);
     patch(&mut object, &patch_document).ok()?;
     Some((patch_document, object))
@@ -67,21 +67,4 @@ fn annotate(object: &Value, note: &str) -> Vec<PatchOperation> {
     let present = annotations.is_some_and(|annotations| annotations.get(REPAIRED).is_some());
     operations.push(Edit::set(path.key(REPAIRED), present, note));
     operations.iter().map(operation).collect()
-}
-
-/// `ports[<name>] HTTP→TCP TG001`, one a port; without a time, so that repairing twice changes
-/// nothing.
-fn note(entry: &ServiceEntry, mended: &[Finding]) -> String {
-    let repairs = mended.iter().filter_map(|finding| {
-        let port = entry.port(finding.port?)?;
-        let from = port.protocol_text.as_deref().unwrap_or("(none)");
-        let from: String = from.chars().filter(|c| !c.is_control()).take(24).collect();
-        let from = if from.is_empty() {
-            "(none)".to_owned()
-        } else {
-            from
-        };
-        Some(format!("ports[{}] {from}→TCP {}", port.name, finding.check))
-    });
-    repairs.collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,7 @@
 //! What a review came to, for whoever logs and counts it.
 
-use super::line::one_line;
+use crate::mesh::line::one_line;
+
 use super::request::{Operation, Request};
 
 /// What a review came to.
@@ -54,9 +55,6 @@ pub struct Record {
 /// A UUID has 36 characters; whoever sends more need not fill the log.
 const UID_CHARACTERS: usize = 64;
 
-/// A namespace has at most 63 characters and a name 253 (RFC 1123); `/` and `*` are two more.
-const OBJECT_CHARACTERS: usize = 63 + 253 + 2;
-
 impl Record {
     pub(super) fn new(
         request: &Request<'_>,
@@ -67,7 +65,7 @@ impl Record {
         Self {
             uid: one_line(&request.uid, UID_CHARACTERS),
             operation: request.operation(),
-            object: one_line(&request.object_name(), OBJECT_CHARACTERS),
+            object: request.object_name(),
             decision,
             checks,
             dry_run: request.dry_run.unwrap_or(false),

@@ -1,9 +1,14 @@
 //! From the bytes of an AdmissionReview to the few fields that are read.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
 
 /// A body that is no AdmissionReview: HTTP 400, since without a uid there is no review to answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,13 +84,14 @@ impl Request<'_> {
     }
 
     /// `namespace/name`, or `namespace/prefix*` where the API server has yet to make the name: it
-    /// does so after mutation.
+    /// does so after mutation. Anyone may send any name: it is one clean line of bounded length.
     pub(crate) fn object_name(&self) -> String {
         let namespace = self.namespace.as_deref().unwrap_or_default();
-        match self.name.as_deref().unwrap_or_default() {
+        let name = match self.name.as_deref().unwrap_or_default() {
             "" => format!("{namespace}/{}", self.name_to_be().unwrap_or_default()),
             name => format!("{namespace}/{name}"),
-        }
+        };
+        one_line(&name, OBJECT_CHARACTERS)
     }
 
     fn name_to_be(&self) -> Option<String> {
@@ -121,16 +127,40 @@ struct Review<'a> {
     api_version: Cow<'a, str>,
     #[serde(borrow, default)]
     kind: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "an_object")]
     request: Option<Request<'a>>,
+}
+
+/// Nothing, or fields by their names: no array of them, as with the review itself.
+fn an_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Request<'de>>, D::Error> {
+    struct Fields;
+    impl<'de> Visitor<'de> for Fields {
+        type Value = Option<Request<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a request with its fields")
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Request::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+    }
+    deserializer.deserialize_any(Fields)
 }
 
 /// The only version spoken; the API server is told so by `admissionReviewVersions`.
 pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
 
+/// What is wrong with a body may quote all of a text in it.
+const REJECTED_CHARACTERS: usize = 256;
+
 /// Reads a body.
 pub(crate) fn parse(body: &[u8]) -> Result<Request<'_>, Rejected> {
-    let reject = |message: String| Err(Rejected(message));
+    let reject = |message: String| Err(Rejected(one_line(&message, REJECTED_CHARACTERS)));
     if body.is_empty() {
         return reject(
             "the body is empty: POST an AdmissionReview (admission.k8s.io/v1)".to_owned(),
@@ -175,7 +205,7 @@ mod tests {
             ),
             (
                 r#""namespace": "n", "object": {"metadata": {"generateName": "é\n"}}"#,
-                "n/é\n*",
+                "n/é *",
             ),
             (
                 r#""namespace": "n", "name": "x", "object": {"metadata": {"generateName": "y-"}}"#,
@@ -195,6 +225,20 @@ mod tests {
             );
             let request = parse(body.as_bytes()).unwrap();
             assert_eq!(request.object_name(), name, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_review_is_told_in_one_bounded_line() {
+        let long = "x\\n\\u001b".repeat(999);
+        for body in [
+            format!(r#"{{"apiVersion": "{long}", "kind": "AdmissionReview"}}"#),
+            format!(r#"{{"apiVersion": 7, "kind": "{long}"}}"#),
+            format!(r#"{{"request": {{"uid": "u", "dryRun": "{long}"}}}}"#),
+        ] {
+            let said = parse(body.as_bytes()).unwrap_err().to_string();
+            assert!(said.chars().count() <= 256, "{said}");
+            assert!(!said.contains(char::is_control), "{said:?}");
         }
     }
 

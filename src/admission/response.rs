@@ -4,7 +4,8 @@ use json_patch::Patch;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::line::one_line;
+use crate::mesh::line::one_line;
+
 use super::request::API_VERSION;
 
 /// An allowed review may carry a patch, warnings and audit annotations; a denied one a message.
@@ -22,33 +23,48 @@ pub(crate) struct Answer {
 pub(crate) struct Denial {
     code: u16,
     reason: &'static str,
-    message: String,
+    lines: Vec<String>,
 }
 
 impl Denial {
     /// The object is not allowed to be as it is.
-    pub(crate) fn forbidden(message: String) -> Self {
+    pub(crate) fn forbidden(lines: Vec<String>) -> Self {
         Self {
             code: 403,
             reason: "Forbidden",
-            message,
+            lines,
         }
     }
 
     /// The fault is not the object's.
-    pub(crate) fn internal_error(message: String) -> Self {
+    pub(crate) fn internal_error(line: String) -> Self {
         Self {
             code: 500,
             reason: "InternalError",
-            message,
+            lines: vec![line],
         }
+    }
+
+    /// Nothing of the object's text reaches a terminal as a command to it, or makes a line of its
+    /// own.
+    fn message(&self) -> String {
+        let lines = self.lines.iter();
+        let clean = lines.map(|line| one_line(line, LINE_CHARACTERS));
+        clean.collect::<Vec<_>>().join("\n")
     }
 }
 
 /// The API server cuts a warning to 256 characters once all of them together pass 4,096
 /// (`apiserver/pkg/endpoints/filters/warning.go`); the budget is shared with other webhooks.
-const WARNING_CHARACTERS: usize = 256;
+pub(super) const WARNING_CHARACTERS: usize = 256;
 const ALL_WARNINGS_CHARACTERS: usize = 4096;
+
+/// A line of a denial has no limit of its own. This is beyond what any check says of a real object,
+/// a whole ServiceEntry to copy included; it is for names that nobody has.
+pub(super) const LINE_CHARACTERS: usize = 2048;
+
+/// An audit event is kept for years, and one request may have thousands of findings.
+const ANNOTATION_CHARACTERS: usize = 4096;
 
 impl Answer {
     /// The AdmissionReview that answers the request with this uid.
@@ -59,7 +75,7 @@ impl Answer {
                 "status": "Failure",
                 "code": denial.code,
                 "reason": denial.reason,
-                "message": denial.message,
+                "message": denial.message(),
             });
         }
         if let Some(patch) = self.patch {
@@ -71,10 +87,10 @@ impl Answer {
             response["warnings"] = json!(warnings);
         }
         if !self.audit.is_empty() {
-            let annotations = self
-                .audit
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), Value::from(value)));
+            let annotations = self.audit.into_iter().map(|(key, value)| {
+                let value = one_line(&value, ANNOTATION_CHARACTERS);
+                (key.to_owned(), Value::from(value))
+            });
             response["auditAnnotations"] = Value::Object(annotations.collect());
         }
         let review =
@@ -110,7 +126,9 @@ fn fit(warnings: Vec<String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::fit;
+    use serde_json::{Value, json};
+
+    use super::*;
 
     #[test]
     fn warnings_arrive_whole() {
@@ -125,5 +143,27 @@ mod tests {
             .map(|warning| warning.chars().count())
             .sum();
         assert_eq!(total, 4096);
+    }
+
+    #[test]
+    fn nobody_writes_a_line_or_a_command_into_a_denial_or_the_audit_log() {
+        let dirty = format!("a\n\u{1b}[2J\u{202e}b{}", "x".repeat(9999));
+        // Nine characters are written out.
+        let clean = |characters: usize| format!("a  [2J b{}…", "x".repeat(characters - 9));
+        let answer = Answer {
+            denial: Some(Denial::forbidden(vec![dirty.clone(), "second".to_owned()])),
+            audit: vec![("findings", dirty)],
+            ..Answer::default()
+        };
+        let bytes = answer.into_bytes("u");
+        let response = &serde_json::from_slice::<Value>(&bytes).unwrap()["response"];
+        assert_eq!(
+            response["status"]["message"],
+            format!("{}\nsecond", clean(LINE_CHARACTERS))
+        );
+        assert_eq!(
+            response["auditAnnotations"],
+            json!({"findings": clean(ANNOTATION_CHARACTERS)})
+        );
     }
 }

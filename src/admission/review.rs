@@ -5,12 +5,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::mesh::ServiceEntry;
+use crate::mesh::line::NAME_CHARACTERS;
 use crate::mesh::service_entry::GROUP;
 use crate::policy::Finding;
 use crate::policy::check::Context;
 
 use super::failure::{OnFailure, caught, not_judged};
-use super::line::one_line;
 use super::mutate::mutate;
 use super::record::{Decision, Record};
 use super::request::{Operation, Rejected, Request, parse};
@@ -64,7 +64,10 @@ pub(super) fn answered(
     };
     let (judged, failure) = match caught(|| rendered(judge())) {
         Ok(judged) => (judged, None),
-        Err(panic) => (rendered(not_judged(webhook, on_failure)), Some(panic)),
+        Err(panic) => (
+            rendered(not_judged(webhook, on_failure, &request.object_name())),
+            Some(panic),
+        ),
     };
     let (bytes, decision, checks) = judged;
     (bytes, Record::new(request, decision, checks, failure))
@@ -154,18 +157,15 @@ impl Outcome {
     }
 }
 
-/// An audit event is kept for years, and one request may have thousands of findings.
-const SUMMARY_CHARACTERS: usize = 4096;
-
 /// `TG001 spec.ports[0].protocol corp-squid`, one a finding, for the audit log.
 pub(super) fn summary(findings: &[Finding]) -> String {
     let lines = findings.iter().map(|finding| {
         let proxies = finding
             .proxies
             .iter()
-            .map(|concerned| &*concerned.proxy.name);
+            .map(|concerned| concerned.proxy.called(NAME_CHARACTERS));
         let proxies = proxies.collect::<Vec<_>>().join(",");
-        format!("{} {} {proxies}", finding.check, finding.path)
+        format!("{} {} {proxies}", finding.check, finding.path.shown())
     });
-    one_line(&lines.collect::<Vec<_>>().join("; "), SUMMARY_CHARACTERS)
+    lines.collect::<Vec<_>>().join("; ")
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::line::{NAME_CHARACTERS, shown};
+
 /// One step of a [`FieldPath`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
@@ -61,6 +63,16 @@ impl FieldPath {
         }
         pointer
     }
+
+    /// The path as it stands in a message: a key that others chose is bounded, and quoted where it
+    /// is odd.
+    pub fn shown(&self) -> String {
+        let segments = self.0.iter().map(|segment| match segment {
+            Segment::Key(key) => Segment::Key(shown(key, NAME_CHARACTERS).into()),
+            Segment::Index(index) => Segment::Index(*index),
+        });
+        Self(segments.collect()).to_string()
+    }
 }
 
 impl fmt::Display for FieldPath {
@@ -87,5 +99,24 @@ mod tests {
         assert_eq!(path.pointer(), "/spec/ports/1/protocol");
         let escaped = FieldPath::root().key("metadata").key("a/b~c");
         assert_eq!(escaped.pointer(), "/metadata/a~1b~0c");
+    }
+
+    #[test]
+    fn a_message_shows_keys_bounded_and_clean() {
+        let ports = FieldPath::spec().key("endpoints").index(0).key("ports");
+        for (key, shown) in [
+            ("http", "spec.endpoints[0].ports.http".to_owned()),
+            ("", "spec.endpoints[0].ports.\"\"".to_owned()),
+            (
+                "\u{1b}[2J\n",
+                r#"spec.endpoints[0].ports."\u{1b}[2J\n""#.to_owned(),
+            ),
+            (
+                &"x".repeat(99),
+                format!("spec.endpoints[0].ports.{}…", "x".repeat(62)),
+            ),
+        ] {
+            assert_eq!(ports.clone().key(key).shown(), shown);
+        }
     }
 }

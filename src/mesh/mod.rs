@@ -11,6 +11,7 @@
 pub mod address;
 pub mod field_path;
 mod lenient;
+pub(crate) mod line;
 pub mod protocol;
 pub mod service_entry;
 pub mod simulation;

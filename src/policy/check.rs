@@ -1,6 +1,7 @@
 //! What a check is, and what it is given.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -14,12 +15,13 @@ use crate::mesh::{FieldPath, Mesh, MeshView, Overlay, ServiceEntry};
 use super::claim::OfPort;
 pub use super::claim::{Claim, Reach};
 use super::compile::PolicySet;
-use super::dials::{addresses_of, dial, namespaces, others};
+use super::dials::{ADDRESSES_A_PROXY, addresses_of, dial, namespaces, others};
 use super::effort::Effort;
 use super::finding::{Concerned, Finding};
 use super::proxy::Proxy;
 use super::spec::Mode;
 use super::suspicion::suspect;
+use super::words::Words;
 
 /// The stable id of a check: `TG001`. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +72,7 @@ pub struct Subject<'a> {
     namespaces: Vec<&'a str>,
     view: Overlay<'a>,
     entries_only: EntriesOnly<'a>,
+    known_addresses: OnceCell<Vec<IpAddr>>,
 }
 
 impl<'a> Subject<'a> {
@@ -84,6 +87,7 @@ impl<'a> Subject<'a> {
             namespaces: namespaces(entry),
             view,
             entries_only: view.of_entries_only(),
+            known_addresses: OnceCell::new(),
         };
         // Nobody sees it: it does nothing to anyone.
         if subject.namespaces.is_empty() {
@@ -238,6 +242,23 @@ impl<'a> Subject<'a> {
         })
     }
 
+    /// The single IPs of every proxy that the entry claims: an edit of its addresses is for all of
+    /// its ports.
+    pub fn known_addresses(&self) -> &[IpAddr] {
+        self.known_addresses.get_or_init(|| {
+            let mut known: Vec<IpAddr> = Vec::new();
+            for address in self.claims.iter().flat_map(|c| c.proxy.single_addresses()) {
+                if known.len() == ADDRESSES_A_PROXY {
+                    break;
+                }
+                if !known.contains(&address) {
+                    known.push(address);
+                }
+            }
+            known
+        })
+    }
+
     /// The other entries that list a host, wherever they are.
     pub fn rivals(&self, host: &str) -> impl Iterator<Item = &ServiceEntry> {
         let entries = self
@@ -272,15 +293,4 @@ impl<'a> Subject<'a> {
             fix: None,
         }
     }
-}
-
-/// What a finding says: see the fields of the same name of [`Finding`].
-#[derive(Clone, Debug, Default)]
-pub struct Words {
-    /// What happens, to what.
-    pub what: String,
-    /// The edit to make.
-    pub edit: String,
-    /// Both in a few words.
-    pub brief: String,
 }

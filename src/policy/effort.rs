@@ -196,6 +196,8 @@ mod tests {
             ("Mutate", 1, 1, false, false),
             ("Mutate", 1, 128, false, false),
             ("Mutate", 4, 32, false, false),
+            // Seven of its ports have a safe fix.
+            ("Mutate", 12, 32, true, true),
             ("Mutate", 256, 256, true, true),
             ("Audit", 256, 256, true, true),
             ("Off", 256, 256, true, false),

@@ -7,7 +7,7 @@ use crate::mesh::FieldPath;
 
 use super::check::CheckId;
 use super::fix::Fix;
-use super::proxy::Proxy;
+use super::proxy::{Evidence, Proxy};
 
 /// How bad a finding is, worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,8 +45,50 @@ impl Concerned {
     }
 }
 
-/// Stands for the proxies in [`Finding::what`] and [`Finding::brief`].
+/// Stands for the proxies in [`Finding::what`] and in a [`Brief`].
 pub const PROXY: &str = "{proxy}";
+
+/// What a finding says in a few words, behind the path of its field: `spec.ports[0].protocol` is
+/// followed by `HTTP: CONNECT to {proxy} gets 404; set TCP`.
+///
+/// Apart, because a repair says what would happen too, and must not say something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Brief {
+    /// What the field is, so that path and state read as one: `HTTP`, `is not set`.
+    pub state: String,
+    /// What happens to what: a clause of its own, with [`PROXY`] nowhere as its subject, since
+    /// there may be several.
+    pub fate: String,
+    /// The edit, or its heart.
+    pub edit: String,
+}
+
+impl Brief {
+    /// A brief whose edit is a short one at full length already.
+    pub fn new(state: impl Into<String>, fate: impl Into<String>, edit: &str) -> Self {
+        let mut rest = edit.chars();
+        let first = rest.next().map(|first| first.to_ascii_lowercase());
+        Self {
+            state: state.into(),
+            fate: fate.into(),
+            edit: first.into_iter().chain(rest).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Brief {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [(&self.state, ": "), (&self.fate, "; "), (&self.edit, "")];
+        let mut parts = parts.iter().filter(|(text, _)| !text.is_empty()).peekable();
+        while let Some((text, behind)) = parts.next() {
+            f.write_str(text)?;
+            if parts.peek().is_some() {
+                f.write_str(behind)?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// What a check says about one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +105,8 @@ pub struct Finding {
     pub what: String,
     /// The edit to make: one sentence without its full stop.
     pub edit: String,
-    /// Both in a few words, holding [`PROXY`]: for a warning of about 120 characters.
-    pub brief: String,
+    /// Both in a few words: for a warning of about 120 characters.
+    pub brief: Brief,
     /// The proxies it is about; none for TG000.
     pub proxies: Vec<Concerned>,
     /// How it can be mended.
@@ -83,14 +125,15 @@ impl Finding {
         }
     }
 
-    /// The finding as an admission warning: id, field, proxy, edit.
-    pub fn warning(&self) -> String {
-        let brief = self.brief.replace(PROXY, &self.proxies_by_name());
-        let check = self.check;
-        format!(
-            "{check} {} {brief} (tunnelguard explain {check})",
-            self.path
-        )
+    /// The brief with the proxies in it, of whose names at most `longest` characters are shown.
+    pub fn brief_about(&self, longest: usize) -> Brief {
+        let proxies = self.proxies_by_name(longest);
+        let about = |text: &str| text.replace(PROXY, &proxies);
+        Brief {
+            state: about(&self.brief.state),
+            fate: about(&self.brief.fate),
+            edit: about(&self.brief.edit),
+        }
     }
 
     /// What is left of it for the proxies that `keep` keeps, and as bad as it is for them; `None`
@@ -141,13 +184,20 @@ impl Finding {
         text
     }
 
-    fn proxies_by_name(&self) -> String {
+    fn proxies_by_name(&self, longest: usize) -> String {
         let Some((first, others)) = self.proxies.split_first() else {
             return "the proxy".to_owned();
         };
+        let name = first.proxy.called(longest);
+        // Its name is all that speaks for it, and the reader may know better.
+        let evidence = match first.proxy.evidence {
+            Evidence::Suspected => " (suspected)",
+            Evidence::Observed | Evidence::Declared => "",
+        };
         match others.len() {
-            0 => first.proxy.name.to_string(),
-            count => format!("{} and {count} more", first.proxy.name),
+            0 => format!("{name}{evidence}"),
+            1 => format!("{name}{evidence} and 1 other"),
+            count => format!("{name}{evidence} and {count} others"),
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod repair;
 pub mod spec;
 pub mod suspicion;
 pub mod verdict;
+pub mod words;
 
 pub use check::{Check, CheckId, Context};
 pub use compile::PolicySet;

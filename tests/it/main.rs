@@ -11,6 +11,7 @@ mod corpus;
 mod docs;
 mod layering;
 mod manifests;
+mod messages;
 mod properties;
 mod readme;
 mod simulation;

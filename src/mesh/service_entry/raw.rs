@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::mesh::address::Address;
 use crate::mesh::field_path::FieldPath;
 use crate::mesh::lenient::{Entries, Loose, Object, Problem, Shape, Text};
+use crate::mesh::line::{VALUE_CHARACTERS, quoted};
 use crate::mesh::protocol::Protocol;
 
 use super::limits;
@@ -306,7 +307,10 @@ fn read_location(location: Loose<Text>, problems: &mut Vec<Problem>) -> Location
         other => {
             problems.push(Problem {
                 path: path(),
-                message: format!("expected MESH_EXTERNAL or MESH_INTERNAL, found {other:?}"),
+                message: format!(
+                    "expected MESH_EXTERNAL or MESH_INTERNAL, found {}",
+                    quoted(other, VALUE_CHARACTERS)
+                ),
             });
             Location::Absent
         }
@@ -331,7 +335,10 @@ fn read_resolution(resolution: Loose<Text>, problems: &mut Vec<Problem>) -> Reso
     let names = known.map(Resolution::name).join(", ");
     problems.push(Problem {
         path: path(),
-        message: format!("expected one of {names}, found {text:?}"),
+        message: format!(
+            "expected one of {names}, found {}",
+            quoted(&text, VALUE_CHARACTERS)
+        ),
     });
     Resolution::None
 }

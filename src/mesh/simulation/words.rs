@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use crate::mesh::line::{
+    NAME_CHARACTERS, OBJECT_CHARACTERS, VALUE_CHARACTERS, one_line, quoted, shown,
+};
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::ServiceEntry;
 
@@ -26,7 +29,23 @@ pub(crate) fn entry_name(entry: &ServiceEntry) -> String {
         ("", Some(host)) => host,
         (name, _) => name,
     };
-    format!("{}/{name}", entry.namespace)
+    one_line(&format!("{}/{name}", entry.namespace), OBJECT_CHARACTERS)
+}
+
+/// How much of a host or an endpoint is told: a DNS name has at most 253 characters.
+const HOST_CHARACTERS: usize = 253;
+
+/// How many endpoints are told.
+const ENDPOINTS: usize = 4;
+
+fn endpoints_in_words(endpoints: &[String]) -> String {
+    let told = endpoints.iter().take(ENDPOINTS);
+    let told: Vec<String> = told.map(|one| shown(one, HOST_CHARACTERS)).collect();
+    let told = told.join(" or ");
+    match endpoints.len().saturating_sub(ENDPOINTS) {
+        0 => told,
+        more => format!("{told} or {more} more"),
+    }
 }
 
 impl Prediction<'_> {
@@ -34,8 +53,11 @@ impl Prediction<'_> {
     pub fn why(&self, dial: &Dial, environment: &Environment<'_>) -> String {
         match &self.trail {
             Trail::Unmodelled(object) => format!(
-                "the view holds {} {}/{}, a kind that can change what a sidecar does and that is not modelled yet",
-                object.kind, object.namespace, object.name
+                "the view holds {}, a kind that can change what a sidecar does and that is not modelled yet",
+                one_line(
+                    &format!("{} {}/{}", object.kind, object.namespace, object.name),
+                    OBJECT_CHARACTERS
+                )
             ),
             Trail::Versions(oldest, newest) => format!(
                 "it differs between Istio 1.21 ({oldest}) and 1.31 ({newest}), and {} was not measured",
@@ -158,7 +180,11 @@ impl Way<'_> {
                 _ => "no route matches a CONNECT: 404, server: istio-envoy".to_owned(),
             },
             (End::Cluster(service, target), _) => {
-                let cluster = format!("cluster outbound|{}||{}", service.port.number, service.host);
+                let cluster = format!(
+                    "cluster outbound|{}||{}",
+                    service.port.number,
+                    host_of(service)
+                );
                 match target {
                     Target::Dialled | Target::Selected => {
                         format!("{cluster}: forwarded to {}", dial.target())
@@ -167,7 +193,7 @@ impl Way<'_> {
                         format!("{cluster}: forwarded to {}", socket(dial.address, *port))
                     }
                     Target::Elsewhere(endpoints) => {
-                        format!("{cluster}: forwarded to {}", endpoints.join(" or "))
+                        format!("{cluster}: forwarded to {}", endpoints_in_words(endpoints))
                     }
                     Target::Contested | Target::Unresolved(_) => {
                         format!("{cluster}: cannot be told")
@@ -186,10 +212,17 @@ impl Way<'_> {
     }
 }
 
+fn host_of(service: &Service<'_>) -> String {
+    shown(service.host, HOST_CHARACTERS)
+}
+
 fn protocol_of(service: &Service<'_>) -> String {
     let port = service.port;
     match (&port.protocol_text, port.protocol) {
-        (Some(text), Protocol::Unknown) => format!("port {}, protocol {text:?}", port.number),
+        (Some(text), Protocol::Unknown) => {
+            let text = quoted(text, VALUE_CHARACTERS);
+            format!("port {}, protocol {text}", port.number)
+        }
         (_, protocol) => format!("port {}, {protocol}", port.number),
     }
 }
@@ -219,7 +252,7 @@ fn http_reason(service: &Service<'_>, dial: &Dial, listener: ListenerKind) -> St
 
 fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String {
     let name = entry_name(service.entry);
-    let host = service.host;
+    let host = host_of(service);
     let port = service.port.number;
     let resolution = service.entry.resolution.name();
     match target {
@@ -237,14 +270,15 @@ fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String
         }
         Target::Elsewhere(endpoints) => format!(
             "{name} has resolution {resolution} and forwards what it takes on port {port} to {}, whatever address was dialled",
-            endpoints.join(" or ")
+            endpoints_in_words(endpoints)
         ),
         Target::Unresolved(host) => {
+            let host = shown(host, HOST_CHARACTERS);
             format!("{name} forwards it to wherever {host} leads, which nothing in view tells")
         }
         Target::Contested => format!(
             "several entries in namespace {} list {host} and bring different endpoints; which of them istiod keeps depends on the order in which it saw them",
-            service.entry.namespace
+            shown(&service.entry.namespace, NAME_CHARACTERS)
         ),
         Target::Empty => {
             format!(

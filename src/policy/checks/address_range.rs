@@ -12,9 +12,12 @@ use ipnet::IpNet;
 
 use crate::mesh::FieldPath;
 use crate::mesh::address::Address;
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::words::{
+    BRIEF_LIST_CHARACTERS, LIST_CHARACTERS, Words, capitalised, ip_list, with_forwarding,
+};
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -42,9 +45,9 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         }
         for claim in &subject.claims {
             let path = FieldPath::spec().key("addresses").index(index);
-            let mut finding =
-                subject.finding(&CHECK, claim, path, words(&written.text, net, shortest));
             let hijacks = claim.port.protocol.is_tcp() && subject.hijacks(claim);
+            let words = words(subject, &written.text, net, shortest, hijacks);
+            let mut finding = subject.finding(&CHECK, claim, path, words);
             if hijacks {
                 finding = claim.as_error(finding);
             }
@@ -53,21 +56,43 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn words(text: &str, net: IpNet, shortest: u8) -> Words {
+fn words(subject: &Subject<'_>, text: &str, net: IpNet, shortest: u8, hijacks: bool) -> Words {
     let slip = net.addr().is_ipv6() && net.prefix_len() == 32;
-    let edit = match slip {
-        true => format!(
-            "Write {} or its /128: /32 is a single host in IPv4 only",
-            text.trim_end_matches("/32")
+    let bare = text.trim_end_matches("/32");
+    let (edit, brief_edit) = match (slip, subject.known_addresses()) {
+        (true, _) => (
+            format!("Write {bare} or its /128: /32 is a single host in IPv4 only"),
+            format!("write {bare}/128"),
         ),
-        false => "List the proxy's own IP addresses".to_owned(),
+        (false, []) => (
+            "List the proxy's own IPs".to_owned(),
+            "list the proxy's own IPs".to_owned(),
+        ),
+        (false, known) => {
+            let list = |longest| {
+                let edit = format!("list the proxy's own IPs: {}", ip_list(known, longest));
+                with_forwarding(edit, subject.entry, known.len())
+            };
+            (
+                capitalised(&list(LIST_CHARACTERS)),
+                list(BRIEF_LIST_CHARACTERS),
+            )
+        }
+    };
+    let (deed, fate) = match hijacks {
+        true => (
+            format!("{text} sends every address of the range to {{proxy}}"),
+            "every IP in it is sent to {proxy}",
+        ),
+        false => (
+            format!("{text} takes every address of the range for {{proxy}}"),
+            "every IP in it is taken for {proxy}",
+        ),
     };
     Words {
-        what: format!(
-            "{text} takes every address of the range for {{proxy}}, and the policies allow /{shortest} at the widest"
-        ),
+        what: format!("{deed}, and the policies allow /{shortest} at the widest"),
         edit,
-        brief: format!("{text} takes a whole range for {{proxy}}; list single IPs"),
+        brief: Brief::new(text, fate, &brief_edit),
     }
 }
 

@@ -21,9 +21,10 @@ use crate::mesh::service_entry::Port;
 use crate::mesh::simulation::Outcome;
 use crate::policy::check::{Check, CheckId, Subject};
 use crate::policy::dials::{ADDRESSES_A_PROXY, NOBODY_V4, addresses_of, dial};
-use crate::policy::finding::{Concerned, Finding, Severity};
+use crate::policy::finding::{Brief, Concerned, Finding, Severity};
 use crate::policy::proxy::Proxy;
 use crate::policy::spec::Mode;
+use crate::policy::words::{BRIEF_LIST_CHARACTERS, ip_list, protocol_in_words};
 
 use super::protective_entry;
 
@@ -62,10 +63,12 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         let captured = proxies.filter(|proxy| !proxy.tunnel && !claimed(proxy));
         let captured = captured.filter_map(|proxy| Some((proxy, capture(subject, port, proxy)?)));
         let captured = captured.filter(|_| subject.effort.for_claim());
+        let captured: Vec<(&Proxy, Outcome)> = captured.take(NAMED).collect();
+        let several = captured.len() > 1;
         findings.extend(
             captured
-                .take(NAMED)
-                .map(|(proxy, outcome)| captures(subject, port, proxy, outcome)),
+                .into_iter()
+                .map(|(proxy, outcome)| captures(subject, port, proxy, outcome, several)),
         );
     }
 }
@@ -116,7 +119,14 @@ fn addresses(subject: &Subject<'_>, proxy: &Proxy) -> Vec<IpAddr> {
     addresses
 }
 
-fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome) -> Finding {
+/// `several`: whether the port captures others, too.
+fn captures(
+    subject: &Subject<'_>,
+    port: &Port,
+    proxy: &Proxy,
+    outcome: Outcome,
+    several: bool,
+) -> Finding {
     let number = port.number;
     let sees_mesh = subject.context.sees_mesh;
     let fate = match outcome {
@@ -134,10 +144,11 @@ fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome)
     } else {
         Severity::Warning
     };
-    let value = port.protocol;
-    let cure = match port.protocol.is_tcp() {
-        true => "Give this entry addresses of its own, or add",
-        false => "Leave this entry and add",
+    let (value, state) = protocol_in_words(port);
+    let cure = match (port.protocol.is_tcp(), several) {
+        (true, _) => "Give this entry addresses of its own, or add",
+        (false, false) => "Leave this entry and add",
+        (false, true) => "Leave this entry and add one such for each proxy",
     };
     Finding {
         check: CHECK.id,
@@ -148,9 +159,11 @@ fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome)
             "{value} on port {number} is for every destination, so CONNECT through {{proxy}}, which this entry does not claim, {fate}{unless}"
         ),
         edit: format!("{cure}: {}", protective_entry(proxy, number)),
-        brief: format!(
-            "{value} on {number} captures {{proxy}}{unless}; add a TCP entry for its IPs"
-        ),
+        brief: Brief {
+            state,
+            fate: format!("CONNECT to {{proxy}} on the same port {fate}"),
+            edit: brief_edit(port, proxy, several, sees_mesh),
+        },
         proxies: vec![Concerned {
             proxy: Arc::new(proxy.clone()),
             port: number,
@@ -158,6 +171,21 @@ fn captures(subject: &Subject<'_>, port: &Port, proxy: &Proxy, outcome: Outcome)
         }],
         fix: None,
     }
+}
+
+fn brief_edit(port: &Port, proxy: &Proxy, several: bool, sees_mesh: bool) -> String {
+    if port.protocol.is_tcp() {
+        return "give this entry addresses".to_owned();
+    }
+    let unless = if sees_mesh { "" } else { " if there is none" };
+    let addresses: Vec<IpAddr> = proxy.single_addresses().collect();
+    let whose = match (several, addresses.as_slice()) {
+        (true, _) => "each".to_owned(),
+        (false, []) => "its IPs".to_owned(),
+        (false, [only]) => only.to_string(),
+        (false, known) => ip_list(known, BRIEF_LIST_CHARACTERS),
+    };
+    format!("add a TCP entry for {whose}{unless}")
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@
 
 use crate::mesh::FieldPath;
 use crate::mesh::service_entry::Resolution;
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::words::{BRIEF_LIST_CHARACTERS, LIST_CHARACTERS, Words, addresses_field};
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -27,11 +28,19 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     if subject.entry.resolution != Resolution::DynamicDns {
         return;
     }
+    let edit = |longest| {
+        let addresses = addresses_field(subject.known_addresses(), longest);
+        format!("Set resolution: NONE, protocol: TCP and {addresses}")
+    };
     for claim in &subject.claims {
         let words = Words {
-            what: "DYNAMIC_DNS forwards by what HTTP or TLS names, which a CONNECT through {proxy} does not".to_owned(),
-            edit: "Set resolution: NONE, protocol: TCP and the proxy's addresses".to_owned(),
-            brief: "DYNAMIC_DNS cannot carry CONNECT to {proxy}; set NONE, TCP and addresses".to_owned(),
+            what: "DYNAMIC_DNS forwards to whatever host HTTP or TLS names, and cannot forward a CONNECT through {proxy}".to_owned(),
+            edit: edit(LIST_CHARACTERS),
+            brief: Brief::new(
+                "DYNAMIC_DNS",
+                "no CONNECT to {proxy} can be forwarded",
+                &edit(BRIEF_LIST_CHARACTERS),
+            ),
         };
         let path = FieldPath::spec().key("resolution");
         findings.push(subject.finding(&CHECK, claim, path, words));

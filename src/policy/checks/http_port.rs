@@ -11,10 +11,11 @@
 
 use crate::mesh::protocol::Protocol;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Claim, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::repair::repair;
 use crate::policy::spec::Mode;
+use crate::policy::words::{Words, protocol_in_words};
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -29,54 +30,44 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for claim in &subject.claims {
         let protocol = claim.port.protocol;
         if protocol.is_http() && protocol != Protocol::HttpProxy {
-            findings.push(parsed_port(&CHECK, subject, claim, &protocol.to_string()));
+            findings.push(parsed_port(&CHECK, subject, claim));
         }
     }
 }
 
 /// The finding about a port that Envoy parses, with its repair; shared by TG001 to TG004.
-/// `value` is the protocol as a person would call it.
-pub(super) fn parsed_port(
-    check: &Check,
-    subject: &Subject<'_>,
-    claim: &Claim<'_>,
-    value: &str,
-) -> Finding {
+pub(super) fn parsed_port(check: &Check, subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
     let repair = repair(subject, claim);
+    let (value, state) = protocol_in_words(claim.port);
     // A neighbour's HTTP may do it too, but TCP here would protect the proxy from both.
     let mut reaches = claim.reaches.iter();
     let fails = reaches.any(|reach| reach.caused || reach.outcome == Outcome::NotFound);
-    let (what, brief) = match (fails, claim.proxy.tls) {
+    let (what, fate) = match (fails, claim.proxy.tls) {
         (true, false) => (
             format!("{value} makes Envoy answer 404 to CONNECT through {{proxy}}"),
-            format!("{value}: CONNECT to {{proxy}} gets 404"),
+            "CONNECT to {proxy} gets 404",
         ),
         (false, false) => (
             format!(
                 "{value} lets CONNECT through {{proxy}} pass only by what else the port's entries declare"
             ),
-            format!("{value}: CONNECT to {{proxy}} works only by chance"),
+            "CONNECT to {proxy} works only by chance",
         ),
         (true, true) => (
             format!("{value} makes the mesh close TLS connections to {{proxy}}"),
-            format!("{value}: TLS to {{proxy}} is closed"),
+            "TLS to {proxy} is closed",
         ),
         (false, true) => (
             format!(
                 "{value} lets TLS connections to {{proxy}} pass only because they do not look like HTTP"
             ),
-            format!("{value}: TLS to {{proxy}} works only by chance"),
+            "TLS to {proxy} works only by chance",
         ),
-    };
-    let short = match &repair.fix {
-        Some(fix) if fix.is_safe() => "set TCP",
-        Some(_) => "set TCP, with care",
-        None => "TCP alone is not enough",
     };
     let words = Words {
         what,
-        edit: repair.edit,
-        brief: format!("{brief}; {short}"),
+        brief: Brief::new(state, fate, &repair.advice.in_brief),
+        edit: repair.advice.at_length,
     };
     let mut finding = subject.finding(check, claim, claim.port.path("protocol"), words);
     if fails {

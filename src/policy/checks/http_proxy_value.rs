@@ -27,7 +27,7 @@ pub(super) static CHECK: Check = Check {
 fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for claim in &subject.claims {
         if claim.port.protocol == Protocol::HttpProxy {
-            findings.push(parsed_port(&CHECK, subject, claim, "HTTP_PROXY"));
+            findings.push(parsed_port(&CHECK, subject, claim));
         }
     }
 }

@@ -10,10 +10,11 @@
 
 use crate::mesh::FieldPath;
 use crate::mesh::service_entry::Location;
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::{Finding, Severity};
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::spec::Mode;
+use crate::policy::words::Words;
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -32,9 +33,13 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for claim in &subject.claims {
         let path = FieldPath::spec().key("location");
         let words = Words {
-            what: "MESH_INTERNAL says that {proxy} is part of the mesh; CONNECT does not care, people and telemetry do".to_owned(),
+            what: "MESH_INTERNAL counts {proxy} as part of the mesh; CONNECT does not care, people and telemetry do".to_owned(),
             edit: "Set location: MESH_EXTERNAL".to_owned(),
-            brief: "MESH_INTERNAL: {proxy} is outside the mesh; set MESH_EXTERNAL".to_owned(),
+            brief: Brief::new(
+                "MESH_INTERNAL",
+                "people and telemetry take {proxy} for part of the mesh",
+                "set MESH_EXTERNAL",
+            ),
         };
         let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
         finding = finding.rated(Severity::Warning);

@@ -14,13 +14,14 @@ use std::net::IpAddr;
 use crate::mesh::FieldPath;
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
+use crate::policy::check::{Check, CheckId, Claim, Subject};
 use crate::policy::dials::{ADDRESSES_A_PROXY, dial};
-use crate::policy::finding::{Finding, Severity};
+use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::proxy::Evidence;
 use crate::policy::repair::address_list;
 use crate::policy::spec::Mode;
+use crate::policy::words::{BRIEF_LIST_CHARACTERS, LIST_CHARACTERS, Words, as_dialled, ip_list};
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -80,20 +81,32 @@ fn missing(subject: &Subject<'_>, claim: &Claim<'_>) -> Vec<(IpAddr, Outcome)> {
 
 fn incomplete(subject: &Subject<'_>, claim: &Claim<'_>, missing: &[(IpAddr, Outcome)]) -> Finding {
     let entry = subject.entry;
-    let shown: Vec<String> = missing.iter().map(|(ip, _)| ip.to_string()).collect();
-    let shown = shown.join(", ");
+    let ips: Vec<IpAddr> = missing.iter().map(|(ip, _)| *ip).collect();
+    let listed = |longest| match ips.as_slice() {
+        [only] => (only.to_string(), "it"),
+        several => (ip_list(several, longest), "them"),
+    };
+    let forward = as_dialled(entry).map_or(String::new(), |forward| format!(", and {forward}"));
     let broken = missing
         .iter()
         .any(|(_, outcome)| !matches!(outcome, Outcome::Tunnel | Outcome::Unknown));
-    let fate = match broken {
-        true => "so connections there fail",
-        false => "so connections there pass only by the outbound policy",
+    let (fate, brief_fate) = match broken {
+        true => ("fail", "CONNECT to {proxy} fails there"),
+        false => (
+            "pass only by the outbound policy",
+            "CONNECT to {proxy} works there only by chance",
+        ),
     };
+    let ((all, _), (few, it)) = (listed(LIST_CHARACTERS), listed(BRIEF_LIST_CHARACTERS));
     let path = FieldPath::spec().key("addresses");
     let words = Words {
-        what: format!("{shown} of {{proxy}} is not among the addresses, {fate}"),
-        edit: format!("Add {shown} to the addresses, with resolution: NONE"),
-        brief: format!("{shown} of {{proxy}} is not listed; add it to the addresses"),
+        what: format!("the addresses lack {all} of {{proxy}}, so connections there {fate}"),
+        edit: format!("Add {all} to the addresses{forward}"),
+        brief: Brief::new(
+            format!("lacks {few}"),
+            brief_fate,
+            &format!("add {it}{forward}"),
+        ),
     };
     let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
     finding = finding.rated(if broken {

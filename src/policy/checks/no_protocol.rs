@@ -29,7 +29,7 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         // A TLS handshake is not HTTP: sniffing forwards it.
         let harmless = claim.proxy.tls && claim.worst().is_none();
         if claim.port.protocol == Protocol::Absent && !harmless {
-            findings.push(parsed_port(&CHECK, subject, claim, "No protocol"));
+            findings.push(parsed_port(&CHECK, subject, claim));
         }
     }
 }

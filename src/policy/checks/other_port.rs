@@ -9,9 +9,10 @@
 //! **Fix.** None: only the author knows which port is right.
 
 use crate::mesh::FieldPath;
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::words::Words;
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -47,8 +48,10 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                     "a connection to {{proxy}} is led from port {number} to port {target}"
                 ),
                 edit: format!("Remove it, or set it to {number}"),
-                brief: format!(
-                    "{{proxy}} is dialled on {number} and reached on {target}; remove it"
+                brief: Brief::new(
+                    format!("is {target}"),
+                    format!("CONNECT to {{proxy}} on port {number} arrives there"),
+                    &format!("remove it, or set {number}"),
                 ),
             };
             findings.push(subject.finding(&CHECK, claim, path, words));

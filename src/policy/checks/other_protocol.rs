@@ -9,9 +9,11 @@
 //! **Fix.** None: the author has to say what the port is.
 
 use crate::mesh::protocol::Protocol;
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
+use crate::policy::repair::advice;
 use crate::policy::spec::Mode;
+use crate::policy::words::Words;
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -25,21 +27,27 @@ pub(super) static CHECK: Check = Check {
 fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for claim in &subject.claims {
         let protocol = claim.port.protocol;
-        let what = match protocol {
-            Protocol::Udp => {
-                "UDP builds no listener, so nothing protects CONNECT through {proxy}".to_owned()
-            }
-            Protocol::Mongo | Protocol::Redis | Protocol::MySql => {
+        let (what, fate) = match protocol {
+            Protocol::Udp => (
+                "UDP builds no listener, so nothing protects CONNECT through {proxy}".to_owned(),
+                "nothing protects CONNECT to {proxy}",
+            ),
+            Protocol::Mongo | Protocol::Redis | Protocol::MySql => (
                 format!(
                     "{protocol} lets CONNECT through {{proxy}} pass only because its filter looks away"
-                )
-            }
+                ),
+                "CONNECT to {proxy} works only by chance",
+            ),
             _ => continue,
         };
+        let advice = advice(subject, claim.port);
         let words = Words {
             what,
-            edit: "Set protocol: TCP if the port is a CONNECT proxy's".to_owned(),
-            brief: format!("{protocol} is not what {{proxy}} speaks; set TCP"),
+            edit: format!(
+                "{}; if no CONNECT proxy listens there, narrow the policy's hosts or ports",
+                advice.at_length
+            ),
+            brief: Brief::new(protocol.to_string(), fate, &advice.in_brief),
         };
         let path = claim.port.path("protocol");
         findings.push(subject.finding(&CHECK, claim, path, words));

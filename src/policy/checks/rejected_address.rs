@@ -11,10 +11,12 @@
 
 use crate::mesh::FieldPath;
 use crate::mesh::address::{Address, intended_ip};
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::mesh::line::{NAME_CHARACTERS, quoted};
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::spec::Mode;
+use crate::policy::words::{BRIEF_LIST_CHARACTERS, Words, ip_list};
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -29,28 +31,38 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let resolution = subject.entry.resolution;
     for (index, written) in subject.entry.addresses.iter().enumerate() {
         let text = &*written.text;
+        let quoted = quoted(text, NAME_CHARACTERS);
         let slash = text.contains('/') && resolution.is_dns();
         if written.address != Address::Invalid && !slash {
             continue;
         }
-        let reason = match slash && written.address != Address::Invalid {
-            true => format!(
-                "a slash is not allowed with resolution {}",
-                resolution.name()
+        let name = resolution.name();
+        let (reason, state) = match slash && written.address != Address::Invalid {
+            true => (
+                format!("a slash is not allowed with resolution {name}"),
+                format!("{quoted} has a slash, which {name} does not allow"),
             ),
-            false => "it is neither an IP nor a prefix".to_owned(),
+            false => (
+                "it is neither an IP nor a prefix".to_owned(),
+                format!("{quoted} is no IP"),
+            ),
         };
         let meant = intended_ip(text);
-        let edit = match meant {
-            Some(ip) => format!("Write {ip}"),
-            None => "Write the proxy's IP address".to_owned(),
+        let edit = match (meant, subject.known_addresses()) {
+            (Some(ip), _) => format!("Write {ip}"),
+            (None, [ip]) => format!("Write {ip}"),
+            (None, []) => "Write the proxy's IP address".to_owned(),
+            (None, known) => {
+                let known = ip_list(known, BRIEF_LIST_CHARACTERS);
+                format!("Write the proxy's IPs: {known}")
+            }
         };
         for claim in &subject.claims {
             let path = FieldPath::spec().key("addresses").index(index);
             let words = Words {
-                what: format!("istiod rejects the address {text:?} of {{proxy}}: {reason}"),
+                what: format!("istiod rejects the address {quoted} of {{proxy}}: {reason}"),
                 edit: edit.clone(),
-                brief: format!("{text:?} of {{proxy}} is rejected by istiod; write a bare IP"),
+                brief: Brief::new(&*state, "istiod rejects the entry of {proxy}", &edit),
             };
             let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
             finding.fix =

@@ -10,13 +10,15 @@
 //!
 //! **Fix.** None: one entry with both ports, or another host.
 
+use crate::mesh::line::{NAME_CHARACTERS, OBJECT_CHARACTERS, one_line, shown};
 use crate::mesh::simulation::simulate;
 use crate::mesh::view::Alone;
 use crate::mesh::{FieldPath, Outcome};
-use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
+use crate::policy::check::{Check, CheckId, Claim, Subject};
 use crate::policy::dials::dial;
-use crate::policy::finding::Finding;
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::words::Words;
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -32,22 +34,31 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for (index, host) in entry.hosts.iter().enumerate() {
         let rivals: Vec<String> = subject
             .rivals(host)
-            .map(|rival| format!("{}/{}", rival.namespace, rival.name))
+            .map(|rival| {
+                one_line(
+                    &format!("{}/{}", rival.namespace, rival.name),
+                    OBJECT_CHARACTERS,
+                )
+            })
             .collect();
         let Some(rival) = rivals.first() else {
             continue;
         };
+        let host = shown(host, NAME_CHARACTERS);
         for claim in &subject.claims {
             if !loses(subject, claim) {
                 continue;
             }
+            let edit = "Put both ports into one entry, or give this one another host";
             let words = Words {
                 what: format!(
                     "{rival} has the same host {host}, so this entry's cluster is lost and connections to {{proxy}} fail"
                 ),
-                edit: "Put both ports into one entry, or give this one another host".to_owned(),
-                brief: format!(
-                    "host {host} is also {rival}'s: connections to {{proxy}} fail; use one entry"
+                edit: edit.to_owned(),
+                brief: Brief::new(
+                    format!("{host} is also in {rival}"),
+                    "connections to {proxy} fail",
+                    edit,
                 ),
             };
             let path = FieldPath::spec().key("hosts").index(index);

@@ -12,11 +12,12 @@ use crate::mesh::FieldPath;
 use crate::mesh::ServiceEntry;
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::repair::leads_to_another_port;
 use crate::policy::spec::Mode;
+use crate::policy::words::{Words, as_dialled, capitalised};
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -45,14 +46,13 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             continue;
         }
         let resolution = entry.resolution.name();
+        let edit = as_dialled(entry).unwrap_or("write one entry an address");
         let words = Words {
             what: format!(
                 "resolution {resolution} leads every address to the same endpoints, so dialling {{proxy}} can reach another host"
             ),
-            edit: advice(entry).to_owned(),
-            brief: format!(
-                "{resolution} with these addresses: {{proxy}} can reach another host; set NONE"
-            ),
+            edit: capitalised(edit),
+            brief: Brief::new(resolution, "dialling {proxy} can reach another host", edit),
         };
         let path = FieldPath::spec().key("resolution");
         let mut finding = subject.finding(&CHECK, claim, path, words);
@@ -75,18 +75,6 @@ pub(super) fn forward_as_dialled(entry: &ServiceEntry) -> Option<Fix> {
         edits.push(Edit::remove(FieldPath::spec().key("endpoints")));
     }
     Some(Fix::for_a_person(edits))
-}
-
-/// The same in words.
-pub(super) fn advice(entry: &ServiceEntry) -> &'static str {
-    match (
-        entry.workload_selector.is_some(),
-        entry.endpoints.is_empty(),
-    ) {
-        (true, _) => "Write one entry an address",
-        (false, true) => "Set resolution: NONE",
-        (false, false) => "Set resolution: NONE and remove the endpoints",
-    }
 }
 
 #[cfg(test)]

@@ -11,11 +11,12 @@
 
 use crate::mesh::FieldPath;
 use crate::mesh::validation::{Rule, validate};
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::words::{Words, as_dialled, capitalised};
 
-use super::several_addresses::{advice, forward_as_dialled};
+use super::several_addresses::forward_as_dialled;
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -43,16 +44,26 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             continue;
         }
         let resolution = entry.resolution.name();
+        let (edit, brief_edit) = match (as_dialled(entry), several) {
+            (Some(forward), true) => (format!("{forward}, or write one entry a host"), forward),
+            (Some(forward), false) => (forward.to_owned(), forward),
+            (None, true) => (
+                "write one entry a host".to_owned(),
+                "write one entry a host",
+            ),
+            (None, false) => ("write the host out".to_owned(), "write the host out"),
+        };
         let words = Words {
             what: format!(
                 "istiod rejects {kind} on the TCP port of {{proxy}} with resolution {resolution}"
             ),
-            edit: match several {
-                true => format!("{}, or write one entry a host", advice(entry)),
-                false => advice(entry).to_owned(),
-            },
-            brief: format!(
-                "{kind} with {resolution} on a TCP port of {{proxy}}: rejected; set NONE"
+            edit: capitalised(&edit),
+            brief: Brief::new(
+                format!("holds {kind}"),
+                format!(
+                    "with resolution {resolution} istiod rejects that on the TCP port of {{proxy}}"
+                ),
+                brief_edit,
             ),
         };
         let mut finding = subject.finding(&CHECK, claim, FieldPath::spec().key("hosts"), words);

@@ -11,9 +11,10 @@
 
 use crate::mesh::FieldPath;
 use crate::mesh::service_entry::Resolution;
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::words::Words;
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -31,12 +32,12 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         return;
     }
     for claim in &subject.claims {
+        let edit = "Set resolution: NONE, or add the endpoints";
         let words = Words {
             what: "STATIC without endpoints has nowhere to forward a connection to {proxy}"
                 .to_owned(),
-            edit: "Set resolution: NONE, or add the endpoints".to_owned(),
-            brief: "STATIC without endpoints: nothing reaches {proxy}; set resolution: NONE"
-                .to_owned(),
+            edit: edit.to_owned(),
+            brief: Brief::new("STATIC without endpoints", "nothing reaches {proxy}", edit),
         };
         let path = FieldPath::spec().key("resolution");
         findings.push(subject.finding(&CHECK, claim, path, words));

@@ -14,11 +14,14 @@ use crate::mesh::FieldPath;
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Claim, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Claim, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::repair::address_list;
 use crate::policy::spec::Mode;
+use crate::policy::words::{
+    BRIEF_LIST_CHARACTERS, LIST_CHARACTERS, Words, addresses_field, with_forwarding,
+};
 use std::net::IpAddr;
 
 /// See the module.
@@ -53,14 +56,7 @@ fn without_address(subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
     let mut reaches = claim.reaches.iter();
     let captured = reaches.any(|reach| reach.outcome == Outcome::NotFound);
     let resolution = subject.entry.resolution;
-    let addresses = known_addresses(subject, claim);
-    let shown = match addresses.as_slice() {
-        [] => "the proxy's IP addresses".to_owned(),
-        known => {
-            let known: Vec<String> = known.iter().map(IpAddr::to_string).collect();
-            format!("[{}]", known.join(", "))
-        }
-    };
+    let addresses = known_addresses(subject);
     let port = claim.port.number;
     let what = if hijacks {
         format!(
@@ -78,22 +74,34 @@ fn without_address(subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
             "TCP without a usable address lets CONNECT through {{proxy}} only until something else on port {port} is HTTP"
         )
     };
-    let brief = if hijacks {
-        format!("TCP without an address takes all of port {port} to {{proxy}}; add addresses")
+    let fate = if hijacks {
+        format!("all of port {port} is sent to {{proxy}}")
+    } else if captured {
+        format!("CONNECT to {{proxy}} gets 404 from what else is HTTP on port {port}")
+    } else if claim.worst().is_some() {
+        "nothing declares {proxy}".to_owned()
     } else {
-        "TCP without an address: CONNECT to {proxy} is fragile; add addresses".to_owned()
+        format!("CONNECT to {{proxy}} works until something else on port {port} is HTTP")
+    };
+    let state = match subject.entry.addresses.is_empty() {
+        true => "is not set",
+        false => "has no usable IP",
     };
     let path = FieldPath::spec().key("addresses");
+    let edit = |longest| {
+        let edit = format!("Set {}", addresses_field(&addresses, longest));
+        with_forwarding(edit, subject.entry, addresses.len())
+    };
     let words = Words {
         what,
-        edit: format!("Set addresses: {shown}"),
-        brief,
+        edit: edit(LIST_CHARACTERS),
+        brief: Brief::new(state, fate, &edit(BRIEF_LIST_CHARACTERS)),
     };
     let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
     if hijacks || captured {
         finding = claim.as_error(finding);
     }
-    // Several addresses need resolution NONE (TG018).
+    // Several addresses take a second edit.
     let fits = resolution == Resolution::None || addresses.len() == 1;
     if !addresses.is_empty() && fits {
         let present = !subject.entry.addresses.is_empty();
@@ -104,11 +112,11 @@ fn without_address(subject: &Subject<'_>, claim: &Claim<'_>) -> Finding {
 }
 
 /// What the endpoints say, else the policy.
-fn known_addresses(subject: &Subject<'_>, claim: &Claim<'_>) -> Vec<IpAddr> {
+fn known_addresses(subject: &Subject<'_>) -> Vec<IpAddr> {
     let endpoints = subject.entry.endpoints.iter();
     let mut known: Vec<IpAddr> = endpoints.filter_map(|e| e.address.parse().ok()).collect();
     if known.is_empty() {
-        known = claim.proxy.single_addresses().collect();
+        known = subject.known_addresses().to_vec();
     }
     known.dedup();
     known

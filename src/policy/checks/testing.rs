@@ -13,7 +13,7 @@ use crate::policy::evaluator::{evaluate, evaluate_mesh};
 use crate::policy::spec::ConnectProxyPolicy;
 
 /// The proxies that the rows speak of.
-fn policies() -> PolicySet {
+pub(crate) fn policies() -> PolicySet {
     let document = json!({
         "apiVersion": "tunnelguard.dev/v1alpha1",
         "kind": "ConnectProxyPolicy",
@@ -80,7 +80,8 @@ fn verdict(check: &Check, name: &str, entries: &[ServiceEntry]) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-fn entries(yaml: &str) -> Vec<ServiceEntry> {
+/// The entries of a row.
+pub(crate) fn entries(yaml: &str) -> Vec<ServiceEntry> {
     let documents = yaml.split("\n---\n").enumerate();
     let objects = documents.map(|(index, text)| {
         let value: Value = serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{text}\n{e}"));

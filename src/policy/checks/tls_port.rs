@@ -10,10 +10,12 @@
 //! **Fix.** `protocol: TCP`, unsafe, and only with an address; never for STATIC without endpoints.
 
 use crate::mesh::service_entry::Resolution;
-use crate::policy::check::{Check, CheckId, Subject, Words};
-use crate::policy::finding::Finding;
+use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::finding::{Brief, Finding};
 use crate::policy::fix::{Edit, Fix};
+use crate::policy::repair::advice;
 use crate::policy::spec::Mode;
+use crate::policy::words::Words;
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -43,22 +45,18 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 "{protocol} lets a plaintext CONNECT through {{proxy}} pass only by the outbound policy"
             ),
         };
-        let address = if has_address {
-            ""
-        } else {
-            " and the proxy's addresses"
+        let fate = match claim.worst() {
+            Some(_) => "plaintext CONNECT to {proxy} is closed",
+            None => "plaintext CONNECT to {proxy} works only by chance",
         };
+        let advice = advice(subject, claim.port);
         let words = Words {
             what,
             edit: format!(
-                "Set protocol: TCP{address}; if the proxy itself expects TLS, declare it with tls: true"
+                "{}; if the proxy itself expects TLS, declare it with tls: true",
+                advice.at_length
             ),
-            brief: match claim.worst() {
-                Some(_) => format!("{protocol}: plaintext CONNECT to {{proxy}} is closed; set TCP"),
-                None => format!(
-                    "{protocol}: plaintext CONNECT to {{proxy}} works only by chance; set TCP"
-                ),
-            },
+            brief: Brief::new(protocol.to_string(), fate, &advice.in_brief),
         };
         let path = claim.port.path("protocol");
         let mut finding = subject.finding(&CHECK, claim, path.clone(), words);

@@ -18,7 +18,7 @@ use crate::mesh::simulation::{OutboundPolicy, Outcome, simulate};
 use crate::mesh::{FieldPath, MeshView};
 use crate::policy::check::{Check, CheckId, Context, Subject};
 use crate::policy::dials::{ELSEWHERE, addresses_of, dial};
-use crate::policy::finding::{Concerned, Finding, Severity};
+use crate::policy::finding::{Brief, Concerned, Finding, Severity};
 use crate::policy::proxy::Proxy;
 use crate::policy::spec::Mode;
 
@@ -106,7 +106,11 @@ fn undeclared(context: Context<'_>, proxy: &Proxy, port: u16, addresses: &[IpAdd
             "nothing declares {{proxy}}{which}, and {outbound} does not let through what is undeclared"
         ),
         edit: format!("Add: {}", protective_entry(proxy, port)),
-        brief: format!("nothing declares {{proxy}} under {outbound}; add a TCP entry for its IPs"),
+        brief: Brief::new(
+            "",
+            format!("nothing declares {{proxy}} under {outbound}"),
+            "add a TCP entry for its IPs",
+        ),
         proxies: vec![Concerned {
             proxy: Arc::new(proxy.clone()),
             port,

@@ -24,21 +24,10 @@ pub(super) static CHECK: Check = Check {
     run,
 };
 
-/// How much of the value a message quotes: the longest known value has ten characters.
-const QUOTED: usize = 24;
-
 fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for claim in &subject.claims {
         if claim.port.protocol == Protocol::Unknown {
-            let text = claim.port.protocol_text.as_deref().unwrap_or_default();
-            let quoted: String = text.chars().take(QUOTED).collect();
-            let mut finding = parsed_port(&CHECK, subject, claim, "An unknown protocol");
-            finding.what = format!(
-                "Istio does not know the protocol {quoted:?}: istiod rejects it, and where it gets in the sidecar sniffs and answers 404 to CONNECT through {{proxy}}"
-            );
-            finding.brief =
-                format!("{quoted:?} is unknown: CONNECT to {{proxy}} gets 404; set TCP");
-            findings.push(finding);
+            findings.push(parsed_port(&CHECK, subject, claim));
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use crate::mesh::FieldPath;
 use crate::policy::check::{Check, CheckId, Subject};
-use crate::policy::finding::{Finding, Severity};
+use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::spec::Mode;
 
 /// See the module.
@@ -38,7 +38,7 @@ pub(crate) fn unreadable(path: FieldPath, message: &str) -> Finding {
         port: None,
         what: message.to_owned(),
         edit: String::new(),
-        brief: message.to_owned(),
+        brief: Brief::new(message, "", ""),
         proxies: Vec::new(),
         fix: None,
     }
@@ -49,7 +49,7 @@ pub(crate) fn judged_in_part() -> Finding {
     let message = "too large to be judged in full: its ports, hosts and addresses multiply";
     Finding {
         edit: "Split the entry".to_owned(),
-        brief: format!("{message}; split the entry"),
+        brief: Brief::new(message, "", "Split the entry"),
         ..unreadable(FieldPath::spec(), message)
     }
     .rated(Severity::Warning)

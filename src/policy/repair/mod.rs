@@ -7,12 +7,14 @@
 //! refuses, the repair is offered to a person, with the proof in words.
 
 mod obstacle;
+mod plan;
 mod proof;
 
 use std::net::IpAddr;
 
 use serde_json::Value;
 
+use crate::mesh::line::NAME_CHARACTERS;
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::{Location, Port};
 use crate::mesh::validation::validate;
@@ -23,7 +25,9 @@ use super::fix::{Edit, Fix, Safety};
 use super::proxy::Evidence;
 use super::spec::Mode;
 pub(crate) use obstacle::leads_to_another_port;
-use obstacle::{Obstacle, obstacles};
+use obstacle::obstacles;
+pub use plan::Advice;
+use plan::Plan;
 use proof::{Proof, prove};
 
 /// What is to be done about a port.
@@ -32,37 +36,46 @@ pub struct Repair {
     /// The fix, where one may be offered.
     pub fix: Option<Fix>,
     /// The edit to make, for a person.
-    pub edit: String,
+    pub advice: Advice,
 }
 
 /// What the repair of a port comes to, whichever proxy claims it.
 #[derive(Debug)]
 pub(crate) struct OfRepair {
-    obstacles: Vec<Obstacle>,
+    /// Whether one look at the object finds nothing against it.
+    unopposed: bool,
     proof: Proof,
     /// Whether istiod accepts it.
     is_valid: bool,
+    advice: Advice,
 }
 
 impl OfRepair {
     fn work_out(subject: &Subject<'_>, port: &Port) -> Self {
         if !subject.effort.for_repair() {
             return Self {
-                obstacles: Vec::new(),
+                unopposed: true,
                 proof: Proof::Open,
                 is_valid: false,
+                advice: Advice::tcp_alone(),
             };
         }
         let candidate = repaired(subject.entry, port);
         let obstacles = obstacles(subject, port, &candidate);
         let proof = prove(subject, port, &candidate);
+        let unopposed = obstacles.is_empty();
         // Where nothing stands against it, that was asked.
-        let is_valid =
-            obstacles.is_empty() || (proof == Proof::Holds && validate(&candidate).is_empty());
+        let is_valid = unopposed || (proof == Proof::Holds && validate(&candidate).is_empty());
+        let harm = match &proof {
+            Proof::Harm(harm) if unopposed => Some(harm),
+            _ => None,
+        };
+        let advice = Plan::new(subject, port, &candidate, &obstacles, harm).advice();
         Self {
-            obstacles,
+            unopposed,
             proof,
             is_valid,
+            advice,
         }
     }
 }
@@ -71,28 +84,15 @@ impl OfRepair {
 pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
     let port = claim.port;
     let of_port = &claim.of_port.repair;
-    let OfRepair {
-        obstacles,
-        proof,
-        is_valid,
-    } = of_port.get_or_init(|| OfRepair::work_out(subject, port));
-    let mut edit = "Set protocol: TCP".to_owned();
-    for obstacle in obstacles {
-        edit.push_str("; ");
-        edit.push_str(&obstacle.advice(subject, claim));
-    }
-    let safety = match (obstacles.is_empty(), proof) {
-        (true, Proof::Harm(harm)) => {
-            edit.push_str("; but ");
-            edit.push_str(harm);
-            None
-        }
+    let of_port = of_port.get_or_init(|| OfRepair::work_out(subject, port));
+    let safety = match (of_port.unopposed, &of_port.proof) {
         (true, Proof::Holds) if is_strong(subject, claim) => Some(Safety::Safe),
         (true, Proof::Holds) => Some(Safety::Unsafe { proof: None }),
-        (false, Proof::Holds) if subject.context.sees_mesh && *is_valid => {
+        (false, Proof::Holds) if subject.context.sees_mesh && of_port.is_valid => {
             let proof = format!(
                 "with every object in view, each dial of port {} to {} then tunnels, and none gets worse",
-                port.number, claim.proxy.name
+                port.number,
+                claim.proxy.called(NAME_CHARACTERS)
             );
             Some(Safety::Unsafe { proof: Some(proof) })
         }
@@ -102,7 +102,18 @@ pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
         safety,
         edits: edits(subject.entry, port),
     });
-    Repair { fix, edit }
+    let advice = of_port.advice.clone();
+    Repair { fix, advice }
+}
+
+/// The edit to make for a claimed port that is not to be repaired: nothing is proved about it.
+pub fn advice(subject: &Subject<'_>, port: &Port) -> Advice {
+    if !subject.effort.for_repair() {
+        return Advice::tcp_alone();
+    }
+    let candidate = repaired(subject.entry, port);
+    let obstacles = obstacles(subject, port, &candidate);
+    Plan::new(subject, port, &candidate, &obstacles, None).advice()
 }
 
 /// The object as the repair leaves it.

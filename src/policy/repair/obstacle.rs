@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use crate::mesh::address::{Address, is_ipv4_mapped};
 use crate::mesh::service_entry::{Port, Resolution};
-use crate::mesh::validation::{Rule, validate};
+use crate::mesh::validation::{Rejection, Rule, validate};
 use crate::mesh::{FieldPath, ServiceEntry};
-use crate::policy::check::{Claim, Subject};
+use crate::policy::check::Subject;
 
 /// Why the rule refuses a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) enum Obstacle {
     EndpointsElsewhere,
     DynamicDns,
     OtherPort,
-    Rejected(Rule),
+    Rejected,
 }
 
 /// Every obstacle to turning `port` into TCP.
@@ -57,8 +57,8 @@ pub(super) fn obstacles(
     if found.is_empty() {
         found.extend(
             rejections(subject, candidate)
-                .map(Obstacle::Rejected)
-                .next(),
+                .next()
+                .map(|_| Obstacle::Rejected),
         );
     }
     found
@@ -103,7 +103,7 @@ fn address_obstacles(subject: &Subject<'_>) -> Vec<Obstacle> {
     found
 }
 
-fn endpoints_are(entry: &ServiceEntry, addresses: &[IpAddr]) -> bool {
+pub(super) fn endpoints_are(entry: &ServiceEntry, addresses: &[IpAddr]) -> bool {
     let mut endpoints = entry.endpoints.iter();
     endpoints.all(|endpoint| {
         endpoint
@@ -121,69 +121,19 @@ pub(crate) fn leads_to_another_port(entry: &ServiceEntry, port: &Port) -> bool {
         || endpoints.any(|endpoint| elsewhere(endpoint.ports.get(&port.name)))
 }
 
-/// What istiod refuses after the repair, or before it other than this port's unknown protocol.
-fn rejections<'a>(
-    subject: &Subject<'a>,
+/// What istiod refuses about a repaired object.
+pub(super) fn rejections(
+    subject: &Subject<'_>,
     candidate: &ServiceEntry,
-) -> impl Iterator<Item = Rule> + 'a {
+) -> impl Iterator<Item = Rejection> + use<> {
     // The unknown protocols of other proxies' ports are repaired along with this one.
     let healed: HashSet<FieldPath> = subject
         .claims
         .iter()
         .map(|claim| claim.port.path("protocol"))
         .collect();
-    let all = validate(subject.entry)
-        .into_iter()
-        .chain(validate(candidate));
-    let left = all.filter(move |rejection| {
+    let all = validate(candidate).into_iter();
+    all.filter(move |rejection| {
         rejection.rule != Rule::UnknownProtocol || !healed.contains(&rejection.path)
-    });
-    left.map(|rejection| rejection.rule)
-}
-
-impl Obstacle {
-    /// The edit that takes the obstacle out of the way.
-    pub(super) fn advice(self, subject: &Subject<'_>, claim: &Claim<'_>) -> String {
-        let port = claim.port.number;
-        let known: Vec<String> = claim
-            .proxy
-            .single_addresses()
-            .map(|ip| ip.to_string())
-            .collect();
-        let addresses = match known.as_slice() {
-            [] => "the proxy's IP addresses".to_owned(),
-            known => format!("[{}]", known.join(", ")),
-        };
-        match self {
-            Self::NoAddress => format!(
-                "add addresses: {addresses} (without one TCP would take port {port} for every destination)"
-            ),
-            Self::UnusableAddress => format!("write the addresses as single IPs: {addresses}"),
-            Self::Range => format!("narrow the addresses to single IPs: {addresses}"),
-            Self::PrefixWithDns => {
-                format!("write the addresses without a slash: {addresses} (istiod rejects a slash with DNS)")
-            }
-            Self::SeveralAddresses => {
-                "set resolution: NONE and remove the endpoints (else every address leads to the same ones)".to_owned()
-            }
-            Self::SeveralHosts => {
-                "write one entry a host, or set resolution: NONE (istiod rejects several hosts or a wildcard on a TCP port)".to_owned()
-            }
-            Self::StaticWithoutEndpoints => {
-                "set resolution: NONE (STATIC without endpoints has nowhere to forward to)".to_owned()
-            }
-            Self::EndpointsElsewhere => {
-                "set resolution: NONE and remove the endpoints (they are not the addresses dialled)".to_owned()
-            }
-            Self::DynamicDns => {
-                "replace resolution DYNAMIC_DNS, which cannot be TCP, by NONE with the proxy's addresses".to_owned()
-            }
-            Self::OtherPort => format!(
-                "remove targetPort and the endpoints' port (they lead away from port {port})"
-            ),
-            Self::Rejected(rule) => {
-                format!("mend {} first: {rule}", subject.entry.name)
-            }
-        }
-    }
+    })
 }

@@ -24,9 +24,27 @@ pub(super) enum Proof {
     /// Every claimed dial tunnels, and no other gets worse.
     Holds,
     /// It makes something worse, or does not help.
-    Harm(String),
+    Harm(Harm),
     /// It cannot be told.
     Open,
+}
+
+/// What a repair would do to a dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Harm {
+    /// A clause: what would become of which dial, and why.
+    pub(super) text: String,
+    /// The address dialled.
+    pub(super) address: IpAddr,
+    /// What would become of it.
+    pub(super) outcome: Outcome,
+}
+
+impl Harm {
+    /// The reason for doing more.
+    pub(super) fn with_tcp_alone(&self) -> String {
+        format!("with TCP alone {}", self.text)
+    }
 }
 
 /// Tries a repaired twin against every dial that it could change.
@@ -68,12 +86,16 @@ pub(super) fn prove(subject: &Subject<'_>, port: &Port, candidate: &ServiceEntry
                 (Some(after), Some(before)) if after <= before && (after == 0 || !must_tunnel) => {}
                 (None, _) | (_, None) => open = true,
                 (Some(_), Some(_)) => {
-                    return Proof::Harm(format!(
-                        "{} would then {} under {outbound}, because {}",
-                        dialled(dial),
-                        fate(after.outcome),
-                        after.why(dial, &environment)
-                    ));
+                    return Proof::Harm(Harm {
+                        text: format!(
+                            "{} would {} under {outbound}, because {}",
+                            dialled(dial),
+                            fate(after.outcome),
+                            after.why(dial, &environment)
+                        ),
+                        address: dial.address,
+                        outcome: after.outcome,
+                    });
                 }
             }
         }

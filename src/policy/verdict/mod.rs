@@ -4,20 +4,21 @@
 //! `/validate` asks [`judge`]: may the final object be stored? The second never trusts the first,
 //! because a mutation that failed open never happened.
 
+mod expired;
 mod ratchet;
 
 use jiff::civil::Date;
 
 use crate::mesh::ServiceEntry;
 
-use super::check::{CheckId, Context};
+use super::check::Context;
 use super::checks;
-use super::compile::Exemption;
 use super::evaluator::evaluate;
 use super::finding::{Finding, Severity};
 use super::fix::Edit;
 use super::repair::repaired;
 use super::spec::{Existing, Mode, OnUnsafe};
+pub use expired::Expired;
 use ratchet::Ratchet;
 
 /// What one policy says about one finding.
@@ -36,8 +37,8 @@ pub struct Rule {
 pub struct InForce {
     /// One rule a policy that is neither off nor exempts it; several proxies bring several.
     pub rules: Vec<Rule>,
-    /// What to say about exemptions that no longer hold.
-    pub expired: Vec<String>,
+    /// Exemptions that no longer hold.
+    pub expired: Vec<Expired>,
 }
 
 impl InForce {
@@ -58,8 +59,8 @@ pub struct Verdict {
     pub denied: Vec<Finding>,
     /// The findings that are warned about.
     pub warned: Vec<Finding>,
-    /// What to say about exemptions that no longer hold.
-    pub expired: Vec<String>,
+    /// Exemptions that no longer hold.
+    pub expired: Vec<Expired>,
 }
 
 impl Verdict {
@@ -92,7 +93,8 @@ pub fn in_force(
             if !holding.is_empty() || mode == Mode::Off {
                 continue;
             }
-            let notes = expired.into_iter().map(|e| expired_note(e, finding.check));
+            let notes = expired.into_iter();
+            let notes = notes.map(|exemption| Expired::new(exemption, policy, finding.check));
             in_force.expired.extend(notes);
             in_force.rules.push(Rule {
                 mode,
@@ -126,18 +128,6 @@ fn with_a_say(
         single.proxies = vec![concerned.clone()];
         in_force(&single, entry, context, today).mode() != Mode::Off
     })
-}
-
-fn expired_note(exemption: &Exemption, check: CheckId) -> String {
-    let owner = exemption.owner.as_deref().unwrap_or("nobody");
-    let date = exemption
-        .expires
-        .map(|date| date.to_string())
-        .unwrap_or_default();
-    format!(
-        "the exemption from {check} of {owner} expired on {date} ({})",
-        exemption.reason
-    )
 }
 
 /// The edits of a repair, with the findings they mend; `None` where the object is left alone.

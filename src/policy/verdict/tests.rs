@@ -13,6 +13,8 @@ const SAFE: &str = "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{numbe
 const UNSAFE: &str =
     "{hosts: [proxy.corp], resolution: DNS, ports: [{number: 3128, name: p, protocol: HTTP}]}";
 const FRAGILE: &str = "{hosts: [proxy.corp], ports: [{number: 3128, name: p, protocol: TCP}]}";
+const HIJACKS: &str =
+    "{hosts: [proxy.corp], resolution: DNS, ports: [{number: 3128, name: p, protocol: TCP}]}";
 const GOOD: &str = "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: TCP}]}";
 const SUSPECT: &str = "{hosts: [squid.test], addresses: [10.9.9.9], ports: [{number: 8080, name: p, protocol: HTTP}]}";
 const CAPTURES: &str = "{hosts: [api.test], ports: [{number: 3128, name: p, protocol: HTTP}]}";
@@ -194,6 +196,18 @@ fn truth_table() {
             ),
             SAFE,
             "untouched denied",
+        ),
+        (
+            "{mode: Enforce}".into(),
+            Some(FRAGILE),
+            HIJACKS,
+            "untouched denied",
+        ),
+        (
+            "{mode: Enforce}".into(),
+            Some(HIJACKS),
+            HIJACKS,
+            "untouched warned",
         ),
         // … which forgives what does not reach further than before.
         (

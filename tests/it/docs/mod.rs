@@ -9,6 +9,7 @@ use serde_json::Value;
 use tunnelguard::mesh::FieldPath;
 use tunnelguard::mesh::simulation::OutboundPolicy;
 use tunnelguard::policy::evaluator::in_force;
+use tunnelguard::policy::finding::Brief;
 use tunnelguard::policy::{Check, CheckId, Finding, PolicySet, Severity, checks};
 use tunnelguard::source::{self, Problem, Reading, SourceFile};
 use tunnelguard::state;
@@ -169,7 +170,7 @@ fn unreadable(problem: Problem) -> (Option<usize>, Finding) {
         port: None,
         what: problem.message,
         edit: String::new(),
-        brief: String::new(),
+        brief: Brief::default(),
         proxies: Vec::new(),
         fix: None,
     };

@@ -1,11 +1,10 @@
 //! What holds for every object: nothing panics, the same question has the same answer, and a
 //! repair mends what it says, once, and touches nothing else. What holds for every body is in
-//! `wire`, and what for every answer in `asking`.
+//! `wire`, and what for every answer in `support::asking`.
 //!
 //! The last test here and there counts what the strategies reach, so that the others cannot hold
 //! in vain.
 
-mod asking;
 mod raw;
 mod strategies;
 mod wire;
@@ -22,8 +21,8 @@ use tunnelguard::mesh::{Dial, MeshView, Outcome, Overlay, ServiceEntry, Speech, 
 use tunnelguard::policy::verdict::repair;
 use tunnelguard::policy::{Context, Finding, evaluate};
 
+use crate::support::asking::ask;
 use crate::support::{context, corporate, differences, edited, entry, mesh, patched};
-use asking::ask;
 use strategies::{ADDRESSES, Noise, PORTS};
 
 fn config() -> ProptestConfig {
@@ -129,7 +128,14 @@ proptest! {
                 continue;
             }
             let after = patched(&object, &answer["patch"]);
-            let predicted = predicted(&object, context);
+            let (predicted, mended) = predicted(&object, context);
+            let warning = answer["warnings"][0].as_str().expect("it is told");
+            let reason = mended[0].brief_about(40).fate;
+            prop_assert!(warning.contains(&reason), "{reason}: {warning}");
+            let moved = object["spec"]["location"] == "MESH_INTERNAL"
+                && after["spec"]["location"] == "MESH_EXTERNAL";
+            let told = warning.contains("location MESH_INTERNAL→MESH_EXTERNAL");
+            prop_assert_eq!(moved, told, "{}", warning);
             for change in differences(&object, &after) {
                 prop_assert!(is_ours(&change), "{change} changed: {object}");
             }
@@ -241,12 +247,13 @@ fn claimed_dials(
     dials
 }
 
-/// The object as the verdict's edits leave it.
-fn predicted(object: &Value, context: Context<'_>) -> Value {
+/// The object as the verdict's edits leave it, and the findings that they mend.
+fn predicted(object: &Value, context: Context<'_>) -> (Value, Vec<Finding>) {
     let entry = entry(object);
     let findings = evaluate(&entry, context);
-    let (edits, _) = repair(&findings, &entry, &context, date(2026, 1, 1)).expect("a repair");
-    edited(object, &edits)
+    let repair = repair(&findings, &entry, &context, date(2026, 1, 1));
+    let (edits, mended) = repair.expect("a repair");
+    (edited(object, &edits), mended)
 }
 
 /// Whether a repair may change what is at this JSON Pointer.

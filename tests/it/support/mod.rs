@@ -1,6 +1,7 @@
 //! What several modules need: the policy of the examples, a text judged as `lint` would, and the
 //! binary.
 
+pub(crate) mod asking;
 mod binary;
 
 use std::path::{Path, PathBuf};

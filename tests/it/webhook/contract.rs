@@ -67,6 +67,10 @@ fn no_reviews() -> Vec<(&'static str, String)> {
             "null request",
             edited(&|review| review["request"] = Value::Null),
         ),
+        (
+            "an array as request",
+            edited(&|review| review["request"] = json!(["u"])),
+        ),
         ("no uid", without("uid", "/request")),
         (
             "empty uid",

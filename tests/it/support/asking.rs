@@ -7,7 +7,7 @@ use tunnelguard::admission::{Decision, Judging, OnFailure, Record, Rejected, Web
 use tunnelguard::policy::Context;
 
 /// The `response` to a review about an object, with its patch decoded.
-pub(super) fn ask(webhook: Webhook, object: &Value, old: &Value, context: Context<'_>) -> Value {
+pub(crate) fn ask(webhook: Webhook, object: &Value, old: &Value, context: Context<'_>) -> Value {
     let body = review_of(object, old).to_string();
     let answer = send(webhook, body.as_bytes(), context);
     let (response, _) = answer.expect("it is a review");
@@ -16,7 +16,7 @@ pub(super) fn ask(webhook: Webhook, object: &Value, old: &Value, context: Contex
 }
 
 /// The AdmissionReview about an object.
-pub(super) fn review_of(object: &Value, old: &Value) -> Value {
+pub(crate) fn review_of(object: &Value, old: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -24,6 +24,7 @@ pub(super) fn review_of(object: &Value, old: &Value) -> Value {
             "kind": {"group": "networking.istio.io", "version": "v1", "kind": "ServiceEntry"},
             "operation": if old.is_null() { "CREATE" } else { "UPDATE" },
             "namespace": object["metadata"]["namespace"].as_str(),
+            "name": object["metadata"]["name"].as_str(),
             "object": object,
             "oldObject": old,
         }
@@ -31,7 +32,7 @@ pub(super) fn review_of(object: &Value, old: &Value) -> Value {
 }
 
 /// The `response` to any body, held to the contract, with its patch decoded.
-pub(super) fn send(
+pub(crate) fn send(
     webhook: Webhook,
     body: &[u8],
     context: Context<'_>,
@@ -88,6 +89,27 @@ fn hold_to_contract(webhook: Webhook, response: &Value, record: &Record) {
         "{response}"
     );
     hold_warnings_to_contract(response);
+    hold_denial_to_contract(response);
+}
+
+/// A terminal obeys what is in a denial; a line a finding, and one to run.
+fn hold_denial_to_contract(response: &Value) {
+    let audit = response["auditAnnotations"].as_object().into_iter();
+    for value in audit.flatten().filter_map(|(_, value)| value.as_str()) {
+        assert!(!value.contains(char::is_control), "{value:?}");
+        assert!(value.chars().count() <= 4096, "{value:?}");
+    }
+    let Some(message) = response["status"]["message"].as_str() else {
+        return;
+    };
+    for line in message.split('\n') {
+        assert!(line.starts_with("TG"), "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(line.chars().count() <= 4096, "{line:?}");
+    }
+    let (_, hint) = message.rsplit_once(' ').expect("words");
+    let hint = format!(" More: tunnelguard explain {hint}");
+    assert!(message.ends_with(&hint), "{message:?}");
 }
 
 /// The API server drops a warning with a control character, and cuts long ones once all together
