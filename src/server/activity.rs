@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -46,6 +46,8 @@ const STAGE_BITS: u32 = 3;
 pub(super) struct Activity {
     accepted: Instant,
     state: Arc<AtomicU64>,
+    /// Requests that are not answered yet, answers that are not sent included.
+    unanswered: Arc<AtomicU32>,
 }
 
 impl Activity {
@@ -54,6 +56,7 @@ impl Activity {
         Self {
             accepted: Instant::now(),
             state: Arc::default(),
+            unanswered: Arc::default(),
         }
     }
 
@@ -63,7 +66,13 @@ impl Activity {
         STAGES[usize::try_from(index).unwrap_or_default()]
     }
 
-    /// How long it has stood where it stands; over HTTP/2, since a request last began or ended.
+    /// Whether something was asked and is not answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) > 0
+    }
+
+    /// How long it has stood where it stands; over HTTP/2, since a request was last answered, or
+    /// since the first of those that are not.
     pub(super) fn waiting(&self) -> Duration {
         let since = self.state.load(Ordering::Relaxed) >> STAGE_BITS;
         let since = Duration::from_millis(since);
@@ -78,19 +87,21 @@ impl Activity {
 
     /// A whole header was read: what follows is its body.
     pub(super) fn request_began(&self) {
-        self.enter_unless_multiplexed(Stage::Request);
+        let others = self.unanswered.fetch_add(1, Ordering::Relaxed);
+        match self.stage() {
+            // One more says nothing about those that wait.
+            Stage::Multiplexed if others > 0 => {}
+            Stage::Multiplexed => self.enter(Stage::Multiplexed),
+            _ => self.enter(Stage::Request),
+        }
     }
 
-    /// The response is made: the next byte begins the next header.
+    /// The response is made (HTTP/2: and sent): the next byte begins the next header.
     pub(super) fn request_answered(&self) {
-        self.enter_unless_multiplexed(Stage::Resting);
-    }
-
-    /// With many requests at once there is one stage, entered anew to note the time.
-    fn enter_unless_multiplexed(&self, stage: Stage) {
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
         match self.stage() {
             Stage::Multiplexed => self.enter(Stage::Multiplexed),
-            _ => self.enter(stage),
+            _ => self.enter(Stage::Resting),
         }
     }
 }
@@ -115,14 +126,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_multiplexed_connection_stays_one_and_notes_the_time() {
+    async fn a_multiplexed_connection_waits_since_it_last_got_on() {
         let activity = Activity::begin();
         activity.enter(Stage::Multiplexed);
-        for step in [Activity::request_began, Activity::request_answered] {
+        let began: fn(&Activity) = Activity::request_began;
+        let answered: fn(&Activity) = Activity::request_answered;
+        for (step, busy, waiting) in [
+            (began, true, 0),
+            (began, true, 5),
+            (began, true, 10),
+            (answered, true, 0),
+            (began, true, 5),
+            (answered, true, 0),
+            (answered, true, 0),
+            (answered, false, 0),
+            (began, true, 0),
+        ] {
             tokio::time::advance(Duration::from_secs(5)).await;
             step(&activity);
             assert_eq!(activity.stage(), Stage::Multiplexed);
-            assert_eq!(activity.waiting(), Duration::ZERO);
+            let stands = (activity.is_busy(), activity.waiting());
+            assert_eq!(stands, (busy, Duration::from_secs(waiting)));
         }
     }
 }

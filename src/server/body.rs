@@ -68,11 +68,7 @@ pub(super) fn time_limit(query: Option<&str>) -> Duration {
 }
 
 /// Reads the whole body into `room`.
-pub(super) async fn read(
-    body: Body,
-    limit: Duration,
-    room: &mut Room<'_>,
-) -> Result<Vec<u8>, Unread> {
+pub(super) async fn read(body: Body, limit: Duration, room: &mut Room) -> Result<Vec<u8>, Unread> {
     let read = timeout(limit, receive(body, Some(room))).await;
     read.unwrap_or(Err(Unread::Slow(limit)))
 }
@@ -84,7 +80,7 @@ pub(super) async fn discard(body: Body, limit: Duration) {
 }
 
 /// Reads to the end. Without room, or once there is none, the rest is thrown away.
-async fn receive(mut body: Body, mut room: Option<&mut Room<'_>>) -> Result<Vec<u8>, Unread> {
+async fn receive(mut body: Body, mut room: Option<&mut Room>) -> Result<Vec<u8>, Unread> {
     // A declared length is a promise only: nothing is set aside for it.
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > LIMIT + DISCARD_LIMIT {
@@ -123,7 +119,7 @@ async fn receive(mut body: Body, mut room: Option<&mut Room<'_>>) -> Result<Vec<
 
 /// Sees to it that `bytes` can hold `length`: four times as much as before each time, and never
 /// more than was declared, so that a long body is copied a few times only.
-fn make_room(bytes: &mut Vec<u8>, length: usize, declared: usize, room: &mut Room<'_>) -> bool {
+fn make_room(bytes: &mut Vec<u8>, length: usize, declared: usize, room: &mut Room) -> bool {
     if length > room.bytes() {
         let ample = (room.bytes() * 4).min(LIMIT).min(declared.max(length));
         if !room.grow(ample.max(length)) && !room.grow(length) {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// What every review may hold without asking. The API server's own are 2 to 10 KiB.
 pub(super) const OWN_BYTES: usize = 16 * 1024;
@@ -19,15 +19,17 @@ const STEP: usize = 1024;
 pub(super) struct Capacity {
     reviews: Arc<Semaphore>,
     memory: Arc<Semaphore>,
+    /// Told whenever there was no room.
+    pressed: Arc<Notify>,
 }
 
 /// One review's right to be taken on, with the memory that it may hold; dropping it gives both
-/// back.
+/// back. It is held until the answer is sent: what nobody takes is memory, too.
 #[derive(Debug)]
-pub(super) struct Room<'a> {
-    _review: SemaphorePermit<'a>,
-    memory: &'a Semaphore,
-    shared: Option<SemaphorePermit<'a>>,
+pub(super) struct Room {
+    _review: OwnedSemaphorePermit,
+    capacity: Capacity,
+    shared: Option<OwnedSemaphorePermit>,
     bytes: usize,
 }
 
@@ -37,21 +39,31 @@ impl Capacity {
         Self {
             reviews: Arc::new(Semaphore::new(reviews.min(Semaphore::MAX_PERMITS))),
             memory: Arc::new(Semaphore::new(SHARED_BYTES / STEP)),
+            pressed: Arc::new(Notify::new()),
         }
     }
 
+    /// Told whenever somebody had to be sent away, so that whoever stalls can be ended.
+    pub(super) fn pressed(&self) -> Arc<Notify> {
+        Arc::clone(&self.pressed)
+    }
+
     /// Takes a review on, if there is room.
-    pub(super) fn admit(&self) -> Option<Room<'_>> {
+    pub(super) fn admit(&self) -> Option<Room> {
+        let Ok(review) = Arc::clone(&self.reviews).try_acquire_owned() else {
+            self.pressed.notify_one();
+            return None;
+        };
         Some(Room {
-            _review: self.reviews.try_acquire().ok()?,
-            memory: &self.memory,
+            _review: review,
+            capacity: self.clone(),
             shared: None,
             bytes: OWN_BYTES,
         })
     }
 }
 
-impl Room<'_> {
+impl Room {
     /// How many bytes it may hold.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -60,10 +72,10 @@ impl Room<'_> {
     /// Asks to hold `bytes` altogether; says whether it may.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes).div_ceil(STEP);
-        let Ok(steps) = u32::try_from(more) else {
-            return false;
-        };
-        let Ok(permit) = self.memory.try_acquire_many(steps) else {
+        let steps = u32::try_from(more).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&self.capacity.memory);
+        let Ok(permit) = memory.try_acquire_many_owned(steps) else {
+            self.capacity.pressed.notify_one();
             return false;
         };
         match &mut self.shared {

@@ -1,19 +1,12 @@
 //! One connection, from its first byte to its last: which HTTP it speaks and within what limits.
 
 use std::{
-    error::Error,
-    future::poll_fn,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Poll,
-    time::Duration,
+    convert::Infallible, error::Error, future::poll_fn, pin::pin, task::Poll, time::Duration,
 };
 
 use axum::{
     Router,
+    body::Body,
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -23,10 +16,14 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
 
 use super::{
     activity::{Activity, Stage},
+    guarded::Guarded,
     header_deadline::{HeaderDeadline, Protocol},
     phase::{Phase, PhaseView},
     write_deadline::WriteDeadline,
@@ -53,32 +50,40 @@ const STREAMS: u32 = 100;
 /// The API server's header is below 1 KiB; this leaves room for what a proxy between adds.
 const HEADER_LIST_SIZE: u32 = 16 * 1024;
 
+/// What HTTP/1 may buffer of a header, or of a body that is read in pieces; hyper's own default is
+/// 400 KiB a connection.
+const BUFFER_SIZE: usize = 32 * 1024;
+
 /// What a connection is told by the listener that accepted it.
 #[derive(Clone, Debug)]
 pub(super) struct Surroundings {
     /// Where the server is in its life.
     pub(super) phase: PhaseView,
-    /// Whether newcomers have to wait for a connection to end.
-    pub(super) crowded: Arc<AtomicBool>,
+    /// Whether a newcomer waits for a connection to end.
+    pub(super) crowded: watch::Receiver<bool>,
 }
 
 impl Surroundings {
     /// Whether an answer should end its connection.
     fn want_it_ended(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed) || self.phase.current() >= Phase::Leaving
+        *self.crowded.borrow() || self.phase.current() >= Phase::Leaving
     }
 
     /// Waits for the moment at which a connection is told to take no more requests.
     ///
     /// HTTP/2 has a message for it that loses nothing (GOAWAY, RFC 9113 §6.8), so it is sent as
-    /// soon as the server leaves, or once the connection is open if that is later. HTTP/1 has only
+    /// soon as the server leaves or somebody waits for a place, or once the connection is open if
+    /// that is later. HTTP/1 has only
     /// `Connection: close` on an answer, and closing: a request on the wire at that moment is lost,
     /// so what rests is let rest until the end.
     async fn told_to_end(&mut self, protocol: Protocol, activity: &Activity) {
         match protocol {
             Protocol::Http1 => self.phase.reached(Phase::Closing).await,
             Protocol::Http2 => {
-                self.phase.reached(Phase::Leaving).await;
+                tokio::select! {
+                    () = self.phase.reached(Phase::Leaving) => {}
+                    Ok(_) = self.crowded.wait_for(|crowded| *crowded) => {}
+                }
                 // Looked at whenever the connection has moved: it runs in the same task.
                 let open = || activity.stage() == Stage::Multiplexed;
                 poll_fn(|_| {
@@ -113,16 +118,22 @@ where
     let routes = TowerToHyperService::new(routes);
     let (progress, around) = (activity.clone(), surroundings.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        progress.request_began();
+        let asked = Asked::begin(progress.clone());
         let response = routes.call(request);
-        let (progress, around) = (progress.clone(), around.clone());
+        let around = around.clone();
         async move {
             let mut response = response.await?;
-            progress.request_answered();
-            if protocol == Protocol::Http1 {
-                end_if_wanted(&mut response, &around);
+            match protocol {
+                Protocol::Http1 => {
+                    drop(asked);
+                    end_if_wanted(&mut response, &around);
+                }
+                // Flow control may keep it from being sent.
+                Protocol::Http2 => {
+                    response = response.map(|body| Body::new(Guarded::new(body, asked)));
+                }
             }
-            Ok::<_, std::convert::Infallible>(response)
+            Ok::<_, Infallible>(response)
         }
     });
     let http = http(protocol);
@@ -135,6 +146,22 @@ where
     }
     connection.as_mut().graceful_shutdown();
     connection.await
+}
+
+/// A request that is not answered yet, or was given up.
+struct Asked(Activity);
+
+impl Asked {
+    fn begin(activity: Activity) -> Self {
+        activity.request_began();
+        Self(activity)
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.request_answered();
+    }
 }
 
 /// Asks the client not to use the connection again; hyper closes it after the answer.
@@ -154,6 +181,7 @@ fn http(protocol: Protocol) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
+        .max_buf_size(BUFFER_SIZE)
         .header_read_timeout(REST_LIMIT);
     http.http2()
         .timer(TokioTimer::new())
@@ -188,7 +216,7 @@ mod tests {
         let served = tokio::spawn(async move {
             let surroundings = Surroundings {
                 phase: Lifecycle::new().view(),
-                crowded: Arc::default(),
+                crowded: watch::channel(false).1,
             };
             let activity = Activity::begin();
             let ended = serve(server, protocol, routes, activity, surroundings).await;

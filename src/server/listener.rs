@@ -3,17 +3,12 @@
 //! Each connection runs in a task of its own from the moment it is accepted, TLS handshake
 //! included, so that a client which says nothing holds up nobody but itself.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Notify,
     time::{interval, sleep},
 };
 use tokio_rustls::TlsAcceptor;
@@ -21,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     activity::Activity,
     connection::{self, Surroundings},
-    connections::Connections,
+    connections::{Bounds, Connections},
     header_deadline::Protocol,
     metrics::{ConnectionMetrics, HandshakeFailure},
     phase::PhaseView,
@@ -57,6 +52,10 @@ pub(super) struct Listener {
     surroundings: Surroundings,
     metrics: ConnectionMetrics,
     connections: Connections,
+    /// Told when a request found no room.
+    pressed: Arc<Notify>,
+    /// Accepted, and waits for a place.
+    newcomer: Option<(TcpStream, SocketAddr)>,
 }
 
 /// What a listener serves, and within what bounds.
@@ -64,8 +63,10 @@ pub(super) struct Serves {
     pub(super) transport: Transport,
     pub(super) routes: Router,
     pub(super) phase: PhaseView,
-    /// How many connections may be open.
-    pub(super) limit: usize,
+    /// How many connections may be open, and for how long against others.
+    pub(super) bounds: Bounds,
+    /// Told when a request found no room.
+    pub(super) pressed: Arc<Notify>,
     pub(super) metrics: ConnectionMetrics,
 }
 
@@ -73,7 +74,7 @@ impl Listener {
     /// Binds `address`; the system keeps connections waiting from here on.
     pub(super) async fn bind(address: SocketAddr, serves: Serves) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
-        let crowded = Arc::new(AtomicBool::new(false));
+        let connections = Connections::new(serves.bounds, serves.metrics.clone());
         Ok(Self {
             address: socket.local_addr()?,
             socket,
@@ -81,10 +82,12 @@ impl Listener {
             routes: serves.routes,
             surroundings: Surroundings {
                 phase: serves.phase,
-                crowded: Arc::clone(&crowded),
+                crowded: connections.crowded(),
             },
-            connections: Connections::new(serves.limit, crowded, serves.metrics.clone()),
+            connections,
             metrics: serves.metrics,
+            pressed: serves.pressed,
+            newcomer: None,
         })
     }
 
@@ -110,7 +113,7 @@ impl Listener {
                 biased;
                 () = self.step() => {}
                 _ = look.tick() => {
-                    if self.connections.all_rest() {
+                    if self.newcomer.is_none() && self.connections.all_rest() {
                         return;
                     }
                 }
@@ -129,13 +132,20 @@ impl Listener {
         while connections.ended().await {}
     }
 
-    /// Waits for one connection to begin or to end.
+    /// Waits for one connection to come, to begin or to end.
     async fn step(&mut self) {
-        let room = self.connections.make_room();
+        if self.newcomer.is_some()
+            && self.connections.make_room()
+            && let Some((stream, peer)) = self.newcomer.take()
+        {
+            return self.admit(stream, peer);
+        }
+        let waits = self.newcomer.is_some();
         tokio::select! {
-            (stream, peer) = accept(|| self.socket.accept()), if room => self.admit(stream, peer),
+            accepted = accept(|| self.socket.accept()), if !waits => self.newcomer = Some(accepted),
             true = self.connections.ended() => {}
-            () = sleep(LOOK), if !room => {}
+            () = self.pressed.notified() => self.connections.end_a_stalled_request(),
+            () = sleep(LOOK), if waits => {}
         }
     }
 
@@ -285,7 +295,11 @@ mod tests {
             transport: Transport::Plain,
             routes: Router::new(),
             phase: lifecycle.view(),
-            limit: 1,
+            bounds: Bounds {
+                connections: 1,
+                patience: Duration::ZERO,
+            },
+            pressed: Arc::default(),
             metrics: ConnectionMetrics::default(),
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -13,6 +13,7 @@ mod body;
 mod capacity;
 mod connection;
 mod connections;
+mod guarded;
 mod header_deadline;
 mod health;
 mod listener;
@@ -34,6 +35,7 @@ use tokio_rustls::TlsAcceptor;
 
 use self::{
     capacity::Capacity,
+    connections::Bounds,
     listener::{Listener, Serves, Transport},
     metrics::{ConnectionMetrics, Metrics},
     phase::{Lifecycle, Phase},
@@ -54,6 +56,11 @@ pub struct Options {
     /// How many reviews may be in flight, from header to answer, before more are told to come
     /// again.
     pub reviews: usize,
+    /// How long a connection may wait for its client before it makes room for another.
+    ///
+    /// An honest client goes from dial to answer in milliseconds, over a bad network in a few
+    /// hundred.
+    pub patience: Duration,
 }
 
 /// A kubelet and some scrapers, each with a connection or two.
@@ -116,16 +123,22 @@ impl Server {
         metrics: Arc<Metrics>,
     ) -> Result<Self, BindError> {
         let lifecycle = Lifecycle::new();
+        let capacity = Capacity::new(options.reviews);
+        let patience = options.patience;
         let reviews = Serves {
+            bounds: Bounds {
+                connections: options.connections,
+                patience,
+            },
+            pressed: capacity.pressed(),
             transport: Transport::Tls(TlsAcceptor::from(Arc::new(tls))),
             routes: routes::routes(Webhook {
                 review,
-                capacity: Capacity::new(options.reviews),
+                capacity,
                 phase: lifecycle.view(),
                 metrics: Arc::clone(&metrics),
             }),
             phase: lifecycle.view(),
-            limit: options.connections,
             metrics: metrics.connections.clone(),
         };
         let probes = Serves {
@@ -133,7 +146,11 @@ impl Server {
             routes: health::routes(lifecycle.view(), metrics),
             // Of a life that never begins and never ends: probes are answered to the last.
             phase: Lifecycle::new().view(),
-            limit: HEALTH_CONNECTIONS,
+            bounds: Bounds {
+                connections: HEALTH_CONNECTIONS,
+                patience,
+            },
+            pressed: Arc::default(),
             metrics: ConnectionMetrics::default(),
         };
         let (address, health) = (options.listen, options.health_listen);

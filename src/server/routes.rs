@@ -22,7 +22,8 @@ use tokio::{
 
 use super::{
     body::{self, Unread},
-    capacity::{Capacity, OWN_BYTES},
+    capacity::{Capacity, OWN_BYTES, Room},
+    guarded::Guarded,
     metrics::{Metrics, Shed},
     phase::{Phase, PhaseView},
     review::{Review, ReviewPath, line},
@@ -48,13 +49,13 @@ pub(super) fn routes(webhook: Webhook) -> Router {
     Router::new()
         .route("/mutate", post(mutate))
         .route("/validate", post(validate))
-        .method_not_allowed_fallback(async || {
+        .method_not_allowed_fallback(async |State(webhook): State<Webhook>| {
             let text = "reviews are sent with POST";
-            line(StatusCode::METHOD_NOT_ALLOWED, text)
+            webhook.refuse(StatusCode::METHOD_NOT_ALLOWED, text)
         })
-        .fallback(async || {
+        .fallback(async |State(webhook): State<Webhook>| {
             let text = "nothing here: reviews go to /mutate and /validate";
-            line(StatusCode::NOT_FOUND, text)
+            webhook.refuse(StatusCode::NOT_FOUND, text)
         })
         .with_state(webhook)
 }
@@ -71,7 +72,7 @@ impl Webhook {
                 Ok(body) => {
                     let response = self.decide(path, &body);
                     self.metrics.review_took(path, begin.elapsed());
-                    return response;
+                    return held_until_sent(response, room);
                 }
                 Err(Unread::NoMemory) => return self.shed(Shed::Memory),
                 Err(unread) => return self.refuse(unread.status(), &unread.to_string()),
@@ -124,6 +125,11 @@ impl Webhook {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         response
     }
+}
+
+/// Lets a review's room be taken by another only once its answer is in the client's hands.
+fn held_until_sent(response: Response, room: Room) -> Response {
+    response.map(|body| Body::new(Guarded::new(body, room)))
 }
 
 /// Hands the other connections of this thread to another one while it decides: what is large may

@@ -57,6 +57,9 @@ pub(super) struct Arguments {
     drain_seconds: u16,
 }
 
+/// How long a client may keep the server waiting while others want its place.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Serves until it is told to stop.
 pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let _log = log::start();
@@ -90,6 +93,7 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
         health_listen: arguments.health_listen,
         connections: descriptors::allow(arguments.max_connections.get()),
         reviews: arguments.max_reviews.get(),
+        patience: PATIENCE,
     };
     let review = arguments.reviewer(Arc::clone(&shared), Arc::clone(&metrics));
     let tls = server_config(Arc::clone(&certificate))?;

@@ -1,8 +1,13 @@
 //! More than there is room for, and clients that hold what they have.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use hyper::{Method, StatusCode};
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::{Method, StatusCode, body::Frame};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -53,6 +58,7 @@ async fn more_reviews_than_there_is_room_for_are_told_to_come_again() {
 async fn clients_that_hold_every_connection_shut_nobody_out() {
     let bounds = Options {
         connections: 4,
+        patience: Duration::from_millis(100),
         ..options()
     };
     let server = Running::start_with(bounds, Duration::ZERO).await;
@@ -68,7 +74,7 @@ async fn clients_that_hold_every_connection_shut_nobody_out() {
         .expect("written");
     let mut half_a_body = server.request_in_flight().await;
 
-    // Each holds a place. The newcomers get theirs once those have been silent for a second.
+    // Each holds a place. The newcomers get theirs once those have been silent for a while.
     let mut senders = Vec::new();
     for _ in 0..4 {
         let mut sender = server.http1().await;
@@ -156,5 +162,50 @@ async fn a_scrape_shows_what_may_happen_before_it_does() {
         "process_cpu_seconds_total ",
     ] {
         assert!(text.contains(&format!("\n{series}")), "{series} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn stalled_requests_hold_no_room_against_others() {
+    let bounds = Options {
+        reviews: 4,
+        patience: Duration::from_millis(100),
+        ..options()
+    };
+    let server = Running::start_with(bounds, Duration::ZERO).await;
+    // Over one HTTP/2 connection, so that there is no shortage of connections.
+    let mut sender = server.http2().await;
+    for _ in 0..4 {
+        sender.ready().await.expect("a stream");
+        let body = Body::new(Stalled);
+        let asked = sender.send_request(request(Method::POST, "/validate", body));
+        tokio::spawn(asked);
+    }
+    let busy = "tunnelguard_reviews_in_flight";
+    while server.metric(busy).await != "4" {
+        yield_now().await;
+    }
+    // The API server comes again.
+    let status = async || {
+        let mut sender = server.http1().await;
+        let response = sender.send_request(request(Method::POST, "/validate", "x"));
+        response.await.expect("a response").status()
+    };
+    while status().await != StatusCode::OK {}
+    assert_eq!(server.metric(busy).await, "0");
+}
+
+/// A body that never comes.
+struct Stalled;
+
+impl HttpBody for Stalled {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Poll::Pending
     }
 }

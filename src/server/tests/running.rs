@@ -80,6 +80,8 @@ pub(super) fn options() -> Options {
         health_listen: (LOCALHOST, 0).into(),
         connections: 100,
         reviews: 100,
+        // Longer than any machine needs for a handshake.
+        patience: Duration::from_secs(120),
     }
 }
 
