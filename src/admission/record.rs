@@ -86,7 +86,7 @@ mod tests {
             ("u-1", &*"x".repeat(253), format!("n/{}", "x".repeat(253))),
             ("u-1", "x\\ny", "n/x y".to_owned()),
             (
-                &*"u".repeat(9999),
+                &*"u".repeat(256),
                 &*"x".repeat(9999),
                 format!("n/{}…", "x".repeat(315)),
             ),

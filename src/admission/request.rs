@@ -187,9 +187,16 @@ pub(crate) fn parse(body: &[u8]) -> Result<Request<'_>, Rejected> {
         Some(request) if request.uid.is_empty() => {
             reject("the AdmissionReview's request has no uid".to_owned())
         }
+        Some(request) if request.uid.len() > UID_BYTES => reject(format!(
+            "the AdmissionReview's uid has {} bytes, and {UID_BYTES} are the most that is repeated",
+            request.uid.len()
+        )),
         Some(request) => Ok(request),
     }
 }
+
+/// A uid is repeated in the answer. The API server's is a UUID, of 36 characters.
+const UID_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests {

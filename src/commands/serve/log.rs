@@ -21,10 +21,16 @@ pub(super) fn start() -> WorkerGuard {
         .buffered_lines_limit(WAITING_LINES)
         .lossy(true)
         .finish(std::io::stderr());
-    let filter = EnvFilter::try_from_env("TUNNELGUARD_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,rustls=warn,hyper=warn,h2=warn"));
+    // Set but empty asks for nothing in particular, not for silence.
+    let asked = std::env::var("TUNNELGUARD_LOG").unwrap_or_default();
+    let asked = EnvFilter::try_new(asked.trim())
+        .ok()
+        .filter(|_| !asked.trim().is_empty());
+    let filter = asked.unwrap_or_else(|| EnvFilter::new("info,rustls=warn,hyper=warn,h2=warn"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would tell of a line that cannot be written by writing another, and panic.
+        .log_internal_errors(false)
         .with_writer(writer);
     match std::io::stderr().is_terminal() {
         true => builder.with_target(false).init(),
@@ -34,6 +40,7 @@ pub(super) fn start() -> WorkerGuard {
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(
             place = panic.location().map(tracing::field::display),
+            thread = std::thread::current().name(),
             "a bug: a panic"
         );
     }));

@@ -105,10 +105,11 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     if files.can_change() {
         let arguments = arguments.policy.clone();
         let policy = Policy::new(files, arguments, shared, Arc::clone(&metrics));
-        keep_reloading(policy);
+        keep_reloading(policy, Arc::clone(&metrics));
     }
     if let Source::Files(files) = source {
-        keep_reloading(Certificate::new(*files, certificate, metrics));
+        let files = Certificate::new(*files, certificate, Arc::clone(&metrics));
+        keep_reloading(files, metrics);
     }
     let linger = Duration::from_secs(arguments.drain_seconds.into());
     shutdown::run_until_signalled(server, linger).await?;
@@ -144,7 +145,11 @@ impl Arguments {
                     }
                 }
                 Err(rejected) => {
-                    tracing::warn!(webhook = path.name(), %rejected, "refused a body");
+                    // What is wrong may quote the body: that is for whoever sent it.
+                    tracing::warn!(
+                        webhook = path.name(),
+                        "refused a body that is no AdmissionReview"
+                    );
                     Reply {
                         status: StatusCode::BAD_REQUEST,
                         content_type: "text/plain; charset=utf-8",

@@ -23,12 +23,15 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Something that is looked at again and again.
 pub(super) trait Reloaded: Send + 'static {
+    /// What it is.
+    const WHAT: Reload;
+
     /// Looks, and puts in force what has changed.
     fn look(&mut self);
 }
 
 /// Looks every second until the process ends.
-pub(super) fn keep_reloading(mut what: impl Reloaded) {
+pub(super) fn keep_reloading<R: Reloaded>(mut what: R, metrics: Arc<Metrics>) {
     tokio::spawn(async move {
         let mut ticks = interval(LOOK);
         // After a hang, once is enough.
@@ -42,7 +45,8 @@ pub(super) fn keep_reloading(mut what: impl Reloaded) {
             match looked.await {
                 Ok(back) => what = back,
                 Err(error) => {
-                    tracing::error!(%error, "files are not read again until a restart");
+                    metrics.reloaded(R::WHAT, false);
+                    tracing::error!(%error, "a bug: files are not read again until a restart");
                     return;
                 }
             }
@@ -75,6 +79,8 @@ impl Policy {
 }
 
 impl Reloaded for Policy {
+    const WHAT: Reload = Reload::Policy;
+
     fn look(&mut self) {
         let Some(changed) = self.files.changed() else {
             return;
@@ -118,6 +124,8 @@ impl Certificate {
 }
 
 impl Reloaded for Certificate {
+    const WHAT: Reload = Reload::Certificate;
+
     fn look(&mut self) {
         let Some(changed) = self.files.changed(OffsetDateTime::now_utc()) else {
             return;

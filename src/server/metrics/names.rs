@@ -107,7 +107,7 @@ impl Metrics {
         for why in [Shed::Reviews, Shed::Memory, Shed::Draining] {
             drop(self.shed.get_or_create(&[why.label()]));
         }
-        for code in [400, 408, 413, 500] {
+        for code in [400, 404, 405, 408, 413, 500] {
             drop(self.refused.get_or_create(&[("code", code)]));
         }
         for reloads in [&self.policy_reloads, &self.certificate_reloads] {

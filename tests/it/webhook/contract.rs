@@ -77,6 +77,10 @@ fn no_reviews() -> Vec<(&'static str, String)> {
             edited(&|review| review["request"]["uid"] = json!("")),
         ),
         (
+            "a uid that is no uid",
+            edited(&|review| review["request"]["uid"] = json!("x".repeat(257))),
+        ),
+        (
             "a number as uid",
             edited(&|review| review["request"]["uid"] = json!(7)),
         ),
