@@ -57,19 +57,8 @@ pub(crate) fn in_line<'a>(mesh: &'a dyn Mesh, query: &Query<'_>) -> Vec<Service<
         let Some(port) = ranked.entry.port(query.port) else {
             continue;
         };
-        let addresses = deciding_addresses(ranked.entry, query.address);
-        let is_public = ranked.entry.is_public();
-        for host in deciding_hosts(mesh, &ranked, port, query) {
-            let template = Service {
-                entry: ranked.entry,
-                host,
-                address: Bind::Anywhere,
-                port,
-                is_public,
-                sequence: ranked.sequence,
-            };
-            expand(mesh, template, &addresses, &mut services);
-        }
+        let hosts = deciding_hosts(mesh, &ranked, port, query);
+        expand(mesh, &ranked, &hosts, port, query.address, &mut services);
     }
     services.sort_by(|a, b| {
         let (left, right) = (a.ranked(), b.ranked());
@@ -111,62 +100,60 @@ fn is_kept(mesh: &dyn Mesh, host: &str, ranked: &Ranked<'_>, namespace: &str) ->
     rivals.len() < 2 || kept_namespace(&rivals, namespace) == Some(&*ranked.entry.namespace)
 }
 
-/// Of an entry's addresses those that can matter, for all its hosts alike: what takes the dial, and
+/// Of an entry's addresses those that can matter, to all its hosts alike: what takes the dial, and
 /// of what cannot take it one a kind, to say that the listener is there.
-fn deciding_addresses(entry: &ServiceEntry, dialled: IpAddr) -> Vec<Address> {
-    let mut deciding = Vec::new();
+fn deciding_addresses(entry: &ServiceEntry, dialled: IpAddr) -> impl Iterator<Item = Address> {
     let (mut elsewhere, mut strange_ranges) = (0, 0);
-    for written in &entry.addresses {
-        match written.address {
-            Address::Single(ip) if ip != dialled && !ip.is_unspecified() => {
-                elsewhere += 1;
-                if elsewhere == 1 {
-                    deciding.push(written.address);
-                }
-            }
-            Address::Range(net) if !net.contains(&dialled) && !net.addr().is_unspecified() => {
-                strange_ranges += 1;
-                if strange_ranges == 1 {
-                    deciding.push(written.address);
-                }
-            }
-            // Dropped without a word: an entry with bad addresses alone vanishes.
-            Address::Invalid => {}
-            address => deciding.push(address),
+    let addresses = entry.addresses.iter().map(|written| written.address);
+    addresses.filter(move |address| match address {
+        Address::Single(ip) if *ip != dialled && !ip.is_unspecified() => {
+            elsewhere += 1;
+            elsewhere == 1
         }
-    }
-    deciding
+        Address::Range(net) if !net.contains(&dialled) && !net.addr().is_unspecified() => {
+            strange_ranges += 1;
+            strange_ranges == 1
+        }
+        // Dropped without a word: an entry with bad addresses alone vanishes.
+        Address::Invalid => false,
+        _ => true,
+    })
 }
 
-/// Adds the services of one host: `template` at each address.
+/// Adds the services of an entry: each of its hosts at each address.
 fn expand<'a>(
     mesh: &'a dyn Mesh,
-    template: Service<'a>,
-    addresses: &[Address],
+    ranked: &Ranked<'a>,
+    hosts: &[&'a str],
+    port: &'a Port,
+    dialled: IpAddr,
     services: &mut Vec<Service<'a>>,
 ) {
-    let Service {
-        entry, host, port, ..
-    } = template;
-    let mut push = |address| {
-        services.push(Service {
-            address,
-            ..template
-        })
+    let entry = ranked.entry;
+    let is_public = entry.is_public();
+    let service = |host, address| Service {
+        entry,
+        host,
+        address,
+        port,
+        is_public,
+        sequence: ranked.sequence,
     };
-    for address in addresses {
-        match *address {
+    let anywhere = |host| {
+        let binds = binds(mesh, entry, host, port).into_iter();
+        binds.map(move |address| service(host, address))
+    };
+    for address in deciding_addresses(entry, dialled) {
+        match address {
             // 0.0.0.0 is how Istio writes "no address".
             Address::Single(ip) if ip.is_unspecified() && ip.is_ipv4() => {
-                binds(mesh, entry, host, port)
-                    .into_iter()
-                    .for_each(&mut push);
+                services.extend(hosts.iter().flat_map(|host| anywhere(*host)));
             }
-            address => push(Bind::At(address)),
+            address => services.extend(hosts.iter().map(|host| service(*host, Bind::At(address)))),
         }
     }
     if entry.addresses.is_empty() {
-        binds(mesh, entry, host, port).into_iter().for_each(push);
+        services.extend(hosts.iter().flat_map(|host| anywhere(*host)));
     }
 }
 
