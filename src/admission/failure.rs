@@ -8,9 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::mesh::line::one_line;
 
+use super::outcome::Outcome;
 use super::record::Decision;
+use super::request::Webhook;
 use super::response::{Answer, Denial};
-use super::review::{Outcome, Webhook};
 
 // With `panic = "abort"` there is nothing to catch.
 const _: () = assert!(cfg!(panic = "unwind"), "a review must survive a panic");
@@ -76,9 +77,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{OnFailure, Webhook};
+    use crate::admission::outcome::Outcome;
     use crate::admission::record::{Decision, Record};
     use crate::admission::request::parse;
-    use crate::admission::review::{Outcome, answered};
+    use crate::admission::review::answered;
 
     fn ask(webhook: Webhook, on_failure: OnFailure, judge: fn() -> Outcome) -> (Value, Record) {
         ask_about("x", webhook, on_failure, judge)

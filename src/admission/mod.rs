@@ -13,6 +13,7 @@
 mod change;
 mod failure;
 mod mutate;
+mod outcome;
 mod patch;
 mod record;
 mod request;
@@ -23,5 +24,5 @@ mod wording;
 
 pub use failure::OnFailure;
 pub use record::{Decision, Record};
-pub use request::{Operation, Rejected};
-pub use review::{Judging, Webhook, review};
+pub use request::{Operation, Rejected, Webhook};
+pub use review::{Judging, review};

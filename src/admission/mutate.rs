@@ -8,11 +8,11 @@ use crate::policy::evaluate;
 use crate::policy::verdict::{leaves_an_error, repair};
 
 use super::change::Changes;
+use super::outcome::{Outcome, summary};
 use super::patch;
 use super::record::Decision;
 use super::request::Request;
 use super::response::Answer;
-use super::review::{Outcome, summary};
 use super::wording::repair_warning;
 
 /// May patch, never denies.

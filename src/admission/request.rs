@@ -8,12 +8,22 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::mesh::ServiceEntry;
 use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
 
 /// A body that is no AdmissionReview: HTTP 400, since without a uid there is no review to answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Rejected(pub String);
+
+/// Which of the two webhooks is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Webhook {
+    /// May patch, never denies.
+    Mutate,
+    /// May deny, never patches.
+    Validate,
+}
 
 /// One request, borrowed from the body.
 #[derive(Debug, Deserialize)]
@@ -81,6 +91,15 @@ impl Request<'_> {
     /// What is done.
     pub(crate) fn operation(&self) -> Operation {
         Operation::parse(&self.operation)
+    }
+
+    /// The ServiceEntry in an object, in the namespace that the request names.
+    pub(crate) fn entry(&self, object: &RawValue) -> Option<ServiceEntry> {
+        let mut entry: ServiceEntry = serde_json::from_str(object.get()).ok()?;
+        if let Some(namespace) = self.namespace.as_deref().filter(|text| !text.is_empty()) {
+            entry.namespace = namespace.into();
+        }
+        Some(entry)
     }
 
     /// `namespace/name`, or `namespace/prefix*` where the API server has yet to make the name: it

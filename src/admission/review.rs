@@ -5,26 +5,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::mesh::ServiceEntry;
-use crate::mesh::line::NAME_CHARACTERS;
 use crate::mesh::service_entry::GROUP;
-use crate::policy::Finding;
 use crate::policy::check::Context;
 
 use super::failure::{OnFailure, caught, not_judged};
 use super::mutate::mutate;
-use super::record::{Decision, Record};
-use super::request::{Operation, Rejected, Request, parse};
-use super::response::Answer;
+use super::outcome::Outcome;
+use super::record::Record;
+use super::request::{Operation, Rejected, Request, Webhook, parse};
 use super::validate::validate;
-
-/// Which of the two webhooks is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Webhook {
-    /// May patch, never denies.
-    Mutate,
-    /// May deny, never patches.
-    Validate,
-}
 
 /// What a review goes by.
 #[derive(Clone, Copy)]
@@ -98,18 +87,9 @@ fn subject(request: &Request<'_>) -> Option<ServiceEntry> {
         return None;
     }
     let object = request.object?;
-    let entry = read(object, request)?;
+    let entry = request.entry(object)?;
     if entry.deleting || request.old_object.is_some_and(|old| same_spec(object, old)) {
         return None;
-    }
-    Some(entry)
-}
-
-/// The ServiceEntry in an object, in the namespace that the request names.
-pub(super) fn read(object: &RawValue, request: &Request<'_>) -> Option<ServiceEntry> {
-    let mut entry: ServiceEntry = serde_json::from_str(object.get()).ok()?;
-    if let Some(namespace) = request.namespace.as_deref().filter(|text| !text.is_empty()) {
-        entry.namespace = namespace.into();
     }
     Some(entry)
 }
@@ -127,45 +107,4 @@ fn same_spec(object: &RawValue, old: &RawValue) -> bool {
         Some(object.spec.get())
     }
     spec(object).is_some_and(|new| Some(new) == spec(old))
-}
-
-/// What judging comes to.
-pub(super) struct Outcome {
-    pub(super) answer: Answer,
-    pub(super) decision: Decision,
-    /// The ids of the findings in force, each once.
-    pub(super) checks: Vec<String>,
-}
-
-impl Outcome {
-    /// Nothing to say.
-    pub(super) fn allowed() -> Self {
-        Self::new(Answer::default(), Decision::Allowed, &[])
-    }
-
-    pub(super) fn new(answer: Answer, decision: Decision, findings: &[Finding]) -> Self {
-        let mut checks: Vec<String> = findings
-            .iter()
-            .map(|finding| finding.check.to_string())
-            .collect();
-        checks.dedup();
-        Self {
-            answer,
-            decision,
-            checks,
-        }
-    }
-}
-
-/// `TG001 spec.ports[0].protocol corp-squid`, one a finding, for the audit log.
-pub(super) fn summary(findings: &[Finding]) -> String {
-    let lines = findings.iter().map(|finding| {
-        let proxies = finding
-            .proxies
-            .iter()
-            .map(|concerned| concerned.proxy.called(NAME_CHARACTERS));
-        let proxies = proxies.collect::<Vec<_>>().join(",");
-        format!("{} {} {proxies}", finding.check, finding.path.shown())
-    });
-    lines.collect::<Vec<_>>().join("; ")
 }

@@ -7,10 +7,10 @@ use crate::policy::check::Context;
 use crate::policy::evaluate;
 use crate::policy::verdict::judge;
 
+use super::outcome::{Outcome, summary};
 use super::record::Decision;
 use super::request::Request;
 use super::response::{Answer, Denial};
-use super::review::{Outcome, read, summary};
 use super::wording::{denial, expired_exemption, warning};
 
 /// May deny, never patches.
@@ -24,7 +24,7 @@ pub(super) fn validate(
     if findings.is_empty() {
         return Outcome::allowed();
     }
-    let old = request.old_object.and_then(|old| read(old, request));
+    let old = request.old_object.and_then(|old| request.entry(old));
     let known = old.as_ref().map(|old| evaluate(old, context));
     let old = old.as_ref().zip(known.as_deref());
     let verdict = judge(findings, entry, old, &context, today);

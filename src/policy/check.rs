@@ -138,8 +138,8 @@ impl<'a> Subject<'a> {
     }
 
     /// The namespaces to dial from.
-    pub fn namespaces(&self) -> Vec<&'a str> {
-        self.namespaces.clone()
+    pub fn namespaces(&self) -> &[&'a str] {
+        &self.namespaces
     }
 
     /// Whether the entry is too large to be judged in full, and was not.
@@ -208,8 +208,7 @@ impl<'a> Subject<'a> {
         self.entry.lists(address) || self.entry.usable_addresses().next().is_none()
     }
 
-    /// Whether the entry takes connections on `port` that are meant for others, and what becomes
-    /// of the first such.
+    /// Whether the entry takes connections on the claim's port that are meant for others.
     pub fn hijacks(&self, claim: &Claim<'_>) -> bool {
         *claim
             .of_port
@@ -228,9 +227,9 @@ impl<'a> Subject<'a> {
             .into_iter()
             .filter(|ip| !claimed.contains(ip));
         let mut dials = others.flat_map(|address| {
-            let namespaces = self.namespaces().into_iter();
+            let namespaces = self.namespaces().iter();
             namespaces.map(move |namespace| Dial {
-                namespace: namespace.into(),
+                namespace: (*namespace).into(),
                 address,
                 port: port.number,
                 speech: Speech::Connect,

@@ -34,7 +34,7 @@ pub(super) struct Room {
 }
 
 impl Capacity {
-    /// Room for `reviews` at once: from a request's header to its answer.
+    /// Room for `reviews` at once: from a request's header until its answer is sent.
     pub(super) fn new(reviews: usize) -> Self {
         Self {
             reviews: Arc::new(Semaphore::new(reviews.min(Semaphore::MAX_PERMITS))),

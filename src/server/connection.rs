@@ -73,9 +73,8 @@ impl Surroundings {
     ///
     /// HTTP/2 has a message for it that loses nothing (GOAWAY, RFC 9113 §6.8), so it is sent as
     /// soon as the server leaves or somebody waits for a place, or once the connection is open if
-    /// that is later. HTTP/1 has only
-    /// `Connection: close` on an answer, and closing: a request on the wire at that moment is lost,
-    /// so what rests is let rest until the end.
+    /// that is later. HTTP/1 has only `Connection: close` on an answer, and closing: a request on
+    /// the wire at that moment is lost, so what rests is let rest until the end.
     async fn told_to_end(&mut self, protocol: Protocol, activity: &Activity) {
         match protocol {
             Protocol::Http1 => self.phase.reached(Phase::Closing).await,
@@ -85,13 +84,9 @@ impl Surroundings {
                     Ok(_) = self.crowded.wait_for(|crowded| *crowded) => {}
                 }
                 // Looked at whenever the connection has moved: it runs in the same task.
-                let open = || activity.stage() == Stage::Multiplexed;
-                poll_fn(|_| {
-                    if open() {
-                        Poll::Ready(())
-                    } else {
-                        Poll::Pending
-                    }
+                poll_fn(|_| match activity.stage() {
+                    Stage::Multiplexed => Poll::Ready(()),
+                    _ => Poll::Pending,
                 })
                 .await;
             }

@@ -134,10 +134,8 @@ impl Listener {
 
     /// Waits for one connection to come, to begin or to end.
     async fn step(&mut self) {
-        if self.newcomer.is_some()
-            && self.connections.make_room()
-            && let Some((stream, peer)) = self.newcomer.take()
-        {
+        let admitted = self.newcomer.take_if(|_| self.connections.make_room());
+        if let Some((stream, peer)) = admitted {
             return self.admit(stream, peer);
         }
         let waits = self.newcomer.is_some();

@@ -53,7 +53,7 @@ pub struct Options {
     pub health_listen: SocketAddr,
     /// How many connections may be open for reviews, at least one.
     pub connections: usize,
-    /// How many reviews may be in flight, from header to answer, before more are told to come
+    /// How many reviews may be in flight, until the answer is sent, before more are told to come
     /// again.
     pub reviews: usize,
     /// How long a connection may wait for its client before it makes room for another.

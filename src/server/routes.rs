@@ -4,7 +4,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -65,21 +65,26 @@ impl Webhook {
         let begin = Instant::now();
         let _in_flight = self.metrics.review_begins();
         let limit = body::time_limit(query.as_deref());
-        let shed = match self.capacity.admit() {
-            _ if self.phase.current() >= Phase::Refusing => Shed::Draining,
-            None => Shed::Reviews,
-            Some(mut room) => match body::read(body, limit, &mut room).await {
-                Ok(body) => {
-                    let response = self.decide(path, &body);
-                    self.metrics.review_took(path, begin.elapsed());
-                    return held_until_sent(response, room);
-                }
-                Err(Unread::NoMemory) => return self.shed(Shed::Memory),
-                Err(unread) => return self.refuse(unread.status(), &unread.to_string()),
-            },
+        if self.phase.current() >= Phase::Refusing {
+            return self.turn_away(Shed::Draining, body, limit).await;
+        }
+        let Some(mut room) = self.capacity.admit() else {
+            return self.turn_away(Shed::Reviews, body, limit).await;
         };
+        let body = match body::read(body, limit, &mut room).await {
+            Ok(body) => body,
+            Err(Unread::NoMemory) => return self.shed(Shed::Memory),
+            Err(unread) => return self.refuse(unread.status(), &unread.to_string()),
+        };
+        let response = self.decide(path, &body);
+        self.metrics.review_took(path, begin.elapsed());
+        held_until_sent(response, room)
+    }
+
+    /// Sheds a request whose body is not wanted.
+    async fn turn_away(&self, why: Shed, body: Body, limit: Duration) -> Response {
         body::discard(body, limit).await;
-        self.shed(shed)
+        self.shed(why)
     }
 
     fn decide(&self, path: ReviewPath, body: &[u8]) -> Response {

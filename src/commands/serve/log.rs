@@ -22,10 +22,9 @@ pub(super) fn start() -> WorkerGuard {
         .lossy(true)
         .finish(std::io::stderr());
     // Set but empty asks for nothing in particular, not for silence.
-    let asked = std::env::var("TUNNELGUARD_LOG").unwrap_or_default();
-    let asked = EnvFilter::try_new(asked.trim())
-        .ok()
-        .filter(|_| !asked.trim().is_empty());
+    let asked = std::env::var("TUNNELGUARD_LOG").ok();
+    let asked = asked.filter(|asked| !asked.trim().is_empty());
+    let asked = asked.and_then(|asked| EnvFilter::try_new(asked.trim()).ok());
     let filter = asked.unwrap_or_else(|| EnvFilter::new("info,rustls=warn,hyper=warn,h2=warn"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -103,13 +103,19 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     tracing::info!(webhook = %addresses.webhook, health = %addresses.health, "serving");
     introduce(out, addresses, &source, &shared.load(), trial.as_ref())?;
     if files.can_change() {
-        let arguments = arguments.policy.clone();
-        let policy = Policy::new(files, arguments, shared, Arc::clone(&metrics));
+        let policy = Policy {
+            files,
+            arguments: arguments.policy.clone(),
+            shared,
+        };
         keep_reloading(policy, Arc::clone(&metrics));
     }
     if let Source::Files(files) = source {
-        let files = Certificate::new(*files, certificate, Arc::clone(&metrics));
-        keep_reloading(files, metrics);
+        let certificate = Certificate {
+            files: *files,
+            serving: certificate,
+        };
+        keep_reloading(certificate, metrics);
     }
     let linger = Duration::from_secs(arguments.drain_seconds.into());
     shutdown::run_until_signalled(server, linger).await?;

@@ -26,8 +26,8 @@ pub(super) trait Reloaded: Send + 'static {
     /// What it is.
     const WHAT: Reload;
 
-    /// Looks, and puts in force what has changed.
-    fn look(&mut self);
+    /// Looks, and puts in force what has changed; says whether it could be used, if anything has.
+    fn look(&mut self, metrics: &Metrics) -> Option<bool>;
 }
 
 /// Looks every second until the process ends.
@@ -38,8 +38,11 @@ pub(super) fn keep_reloading<R: Reloaded>(mut what: R, metrics: Arc<Metrics>) {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let counted = Arc::clone(&metrics);
             let looked = spawn_blocking(move || {
-                what.look();
+                if let Some(usable) = what.look(&counted) {
+                    counted.reloaded(R::WHAT, usable);
+                }
                 what
             });
             match looked.await {
@@ -56,95 +59,60 @@ pub(super) fn keep_reloading<R: Reloaded>(mut what: R, metrics: Arc<Metrics>) {
 
 /// The policy files.
 pub(super) struct Policy {
-    files: PolicyFiles,
-    arguments: PolicyArguments,
-    shared: Arc<SharedSnapshot>,
-    metrics: Arc<Metrics>,
-}
-
-impl Policy {
-    pub(super) fn new(
-        files: PolicyFiles,
-        arguments: PolicyArguments,
-        shared: Arc<SharedSnapshot>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
-            files,
-            arguments,
-            shared,
-            metrics,
-        }
-    }
+    pub(super) files: PolicyFiles,
+    pub(super) arguments: PolicyArguments,
+    pub(super) shared: Arc<SharedSnapshot>,
 }
 
 impl Reloaded for Policy {
     const WHAT: Reload = Reload::Policy;
 
-    fn look(&mut self) {
-        let Some(changed) = self.files.changed() else {
-            return;
-        };
-        self.metrics.reloaded(Reload::Policy, changed.is_ok());
-        match changed {
-            Ok(policies) => {
-                let snapshot = self.arguments.snapshot_of(policies);
-                self.metrics.declares(snapshot.policies.proxies.all().len());
-                let policies = trial::policies(&snapshot);
-                let generation = self.shared.publish(snapshot);
-                tracing::info!(generation, policies, "the policy changed");
+    fn look(&mut self, metrics: &Metrics) -> Option<bool> {
+        let policies = match self.files.changed()? {
+            Ok(policies) => policies,
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    "the policy was edited into one that cannot be used; the last good one stays in force"
+                );
+                return Some(false);
             }
-            Err(error) => tracing::error!(
-                %error,
-                "the policy was edited into one that cannot be used; the last good one stays in force"
-            ),
-        }
+        };
+        let snapshot = self.arguments.snapshot_of(policies);
+        metrics.declares(snapshot.policies.proxies.all().len());
+        let policies = trial::policies(&snapshot);
+        let generation = self.shared.publish(snapshot);
+        tracing::info!(generation, policies, "the policy changed");
+        Some(true)
     }
 }
 
 /// The certificate's files.
 pub(super) struct Certificate {
-    files: CertificateFiles,
-    serving: Arc<ServingCertificate>,
-    metrics: Arc<Metrics>,
-}
-
-impl Certificate {
-    pub(super) fn new(
-        files: CertificateFiles,
-        serving: Arc<ServingCertificate>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
-            files,
-            serving,
-            metrics,
-        }
-    }
+    pub(super) files: CertificateFiles,
+    pub(super) serving: Arc<ServingCertificate>,
 }
 
 impl Reloaded for Certificate {
     const WHAT: Reload = Reload::Certificate;
 
-    fn look(&mut self) {
-        let Some(changed) = self.files.changed(OffsetDateTime::now_utc()) else {
-            return;
-        };
-        self.metrics.reloaded(Reload::Certificate, changed.is_ok());
-        match changed {
-            Ok(pair) => {
-                self.metrics
-                    .certificate_ends(pair.not_after.unix_timestamp());
-                tracing::info!(
-                    not_after = rfc3339(pair.not_after),
-                    "the certificate changed"
+    fn look(&mut self, metrics: &Metrics) -> Option<bool> {
+        let pair = match self.files.changed(OffsetDateTime::now_utc())? {
+            Ok(pair) => pair,
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    "the certificate was replaced by one that cannot be used; the last good one stays in use"
                 );
-                self.serving.replace(pair);
+                return Some(false);
             }
-            Err(error) => tracing::error!(
-                %error,
-                "the certificate was replaced by one that cannot be used; the last good one stays in use"
-            ),
-        }
+        };
+        metrics.certificate_ends(pair.not_after.unix_timestamp());
+        tracing::info!(
+            not_after = rfc3339(pair.not_after),
+            "the certificate changed"
+        );
+        self.serving.replace(pair);
+        Some(true)
     }
 }

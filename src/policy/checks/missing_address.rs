@@ -66,7 +66,7 @@ fn missing(subject: &Subject<'_>, claim: &Claim<'_>) -> Vec<(IpAddr, Outcome)> {
     }
     let unlisted = known.into_iter().filter(|ip| !entry.lists(*ip));
     let undeclared = unlisted.filter_map(|ip| {
-        let namespaces = subject.namespaces().into_iter();
+        let namespaces = subject.namespaces().iter();
         let mut predictions = namespaces.filter_map(|namespace| {
             let dial = dial(namespace, ip, claim.port.number, &claim.proxy);
             let prediction = subject.foresee(&dial)?;

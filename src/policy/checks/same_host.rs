@@ -75,7 +75,7 @@ fn loses(subject: &Subject<'_>, claim: &Claim<'_>) -> bool {
     let environment = &subject.context.environment;
     let alone = Alone(subject.entry);
     let addresses: Vec<_> = claim.reaches.iter().map(|reach| reach.address).collect();
-    subject.namespaces().into_iter().any(|namespace| {
+    subject.namespaces().iter().any(|namespace| {
         addresses.iter().any(|address| {
             let dial = dial(namespace, *address, claim.port.number, &claim.proxy);
             let Some(actual) = subject.foresee(&dial) else {

@@ -177,7 +177,7 @@ fn other_dials(
     for address in addresses {
         for namespace in subject.namespaces() {
             let dial = Dial {
-                namespace: namespace.into(),
+                namespace: (*namespace).into(),
                 address,
                 port: port.number,
                 speech: Speech::Connect,

@@ -13,7 +13,19 @@ pub(super) struct Ratchet<'a> {
     /// An entry that widened its hosts, addresses or exportTo has everything anew.
     widened: bool,
     /// By family, port and name of the proxy: of one name there are few.
-    known: HashMap<(CheckId, u16, &'a str), Vec<&'a Concerned>>,
+    known: HashMap<Key<'a>, Vec<&'a Concerned>>,
+}
+
+type Key<'a> = (CheckId, u16, &'a str);
+
+fn key<'a>(finding: &Finding, concerned: &'a Concerned) -> Key<'a> {
+    let name = &concerned.proxy.name;
+    (family(finding.check), concerned.port, name)
+}
+
+/// Whether what was known makes up for the same again.
+fn covers(known: &Concerned, again: &Concerned) -> bool {
+    known.is_same(again) && known.severity >= again.severity
 }
 
 impl<'a> Ratchet<'a> {
@@ -21,16 +33,9 @@ impl<'a> Ratchet<'a> {
         let mut known: HashMap<_, Vec<&Concerned>> = HashMap::new();
         for finding in findings {
             for concerned in &finding.proxies {
-                let key = (
-                    family(finding.check),
-                    concerned.port,
-                    &*concerned.proxy.name,
-                );
-                let alike = known.entry(key).or_default();
+                let alike = known.entry(key(finding, concerned)).or_default();
                 // The same proxy in many fields, mostly.
-                let covered =
-                    |own: &&Concerned| own.is_same(concerned) && own.severity >= concerned.severity;
-                if !alike.iter().any(covered) {
+                if !alike.iter().any(|own| covers(own, concerned)) {
                     alike.push(concerned);
                 }
             }
@@ -46,13 +51,9 @@ impl<'a> Ratchet<'a> {
     pub(super) fn knows(&self, finding: &Finding) -> bool {
         !self.widened
             && finding.proxies.iter().all(|concerned| {
-                let key = (
-                    family(finding.check),
-                    concerned.port,
-                    &*concerned.proxy.name,
-                );
-                let mut alike = self.known.get(&key).into_iter().flatten();
-                alike.any(|own| own.is_same(concerned) && own.severity >= concerned.severity)
+                let alike = self.known.get(&key(finding, concerned));
+                let mut alike = alike.into_iter().flatten();
+                alike.any(|own| covers(own, concerned))
             })
     }
 }
