@@ -8,6 +8,9 @@ SHELL := bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tunnelguard
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CONTROL_PLANE_SOURCE := tests/tools/control-plane
+CONTROL_PLANE_KEY := $(shell cd $(CONTROL_PLANE_SOURCE) && cat go.mod go.sum *.go build.sh | git hash-object --stdin | cut -c1-12)
+CONTROL_PLANE := $(CACHE)/control-plane-$(CONTROL_PLANE_KEY)$(if $(KUBEBUILDER_ASSETS),-assets)/control-plane
 
 # Runs a stage and prints how long it took.
 define stage
@@ -19,11 +22,15 @@ help: ## Show the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: test
-test: fmt-check lint docs deny unit ## Run everything that CI runs
+test: fmt-check lint docs deny unit e2e ## Run everything that CI runs
 
 .PHONY: unit
 unit: ## Run the tests
 	$(call stage,tests,cargo test --locked)
+
+.PHONY: e2e
+e2e: $(CONTROL_PLANE) ## Run the tests against a real kube-apiserver
+	$(call stage,end-to-end tests,CONTROL_PLANE=$(CONTROL_PLANE) cargo test --locked --test e2e)
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -47,6 +54,13 @@ deny: $(CARGO_DENY) ## Check licences and banned crates
 
 $(CARGO_DENY):
 	$(call stage,cargo-deny: building once,cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny)
+
+.PHONY: control-plane
+control-plane: $(CONTROL_PLANE) ## Build a kube-apiserver with etcd for tests; print its path
+	@echo $(CONTROL_PLANE)
+
+$(CONTROL_PLANE):
+	$(call stage,control-plane: building once,$(CONTROL_PLANE_SOURCE)/build.sh $(dir $(CONTROL_PLANE)))
 
 .PHONY: bench
 bench: ## Measure the decision core; see docs/performance.md

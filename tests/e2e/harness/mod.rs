@@ -1,0 +1,74 @@
+//! What the tests stand on: a control plane, guards behind a Service of it, and clients.
+
+#![allow(dead_code, reason = "parts that the tests to come stand on")]
+
+mod balancer;
+mod control_plane;
+mod guard;
+mod patching_webhook;
+mod stage;
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+
+pub(crate) use balancer::Balancer;
+pub(crate) use control_plane::{ControlPlane, USERS};
+pub(crate) use guard::Guard;
+pub(crate) use patching_webhook::PatchingWebhook;
+pub(crate) use stage::{Certificate, FailurePolicy, Stage, service_address};
+
+/// How long anything may take before it counts as hung: far more than the slowest machine needs.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// A runtime for a server that a test needs beside itself.
+fn one_thread() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build();
+    runtime.expect("a runtime")
+}
+
+/// A path of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// An address that nobody listens on now.
+pub(crate) fn free_address(ip: impl Into<IpAddr>) -> SocketAddr {
+    let listener = TcpListener::bind((ip.into(), 0)).expect("a free port");
+    listener.local_addr().expect("its address")
+}
+
+/// Waits until something is there.
+///
+/// # Panics
+/// If it is not within [`LIMIT`].
+pub(crate) fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < LIMIT, "not in time: {what}");
+        // Not for a condition to come true, but for the others on this machine to get on with it.
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// What a plain HTTP server answers with 200, if it does.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(LIMIT)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.split_whitespace()
+        .nth(1)
+        .is_some_and(|status| status == "200")
+        .then(|| body.to_owned())
+}

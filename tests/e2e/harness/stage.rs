@@ -1,0 +1,148 @@
+//! The webhook configurations of `manifests/`, with a Service whose address is ours to listen on.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::control_plane::run;
+use super::{ControlPlane, await_some, free_address, repository};
+
+/// The Service's ClusterIP: the control plane takes them from loopback, so that whoever listens on
+/// it is dialled as a Service is, without a kube-proxy.
+const CLUSTER_IP: Ipv4Addr = Ipv4Addr::new(127, 10, 0, 10);
+
+/// An address of the Service that nobody listens on. A port below 1024, as in `manifests/`, would
+/// need root; and one of its own keeps a test clear of connections that the API server still has.
+pub(crate) fn service_address() -> SocketAddr {
+    free_address(CLUSTER_IP)
+}
+
+/// What becomes of a request whose review fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+pub(crate) enum FailurePolicy {
+    #[default]
+    Fail,
+    Ignore,
+}
+
+/// A certificate as `tunnelguard certificate` makes it, in a directory of its own.
+pub(crate) struct Certificate(TempDir);
+
+impl Certificate {
+    /// For the Service of `manifests/`.
+    pub(crate) fn of_service() -> Self {
+        Self::made(&["--name", "tunnelguard.tunnelguard-system.svc"])
+    }
+
+    /// For this machine.
+    pub(crate) fn of_loopback() -> Self {
+        Self::made(&[])
+    }
+
+    fn made(flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tunnelguard"));
+        command.env_clear().arg("certificate").args(flags);
+        run(
+            command
+                .arg(directory.path().join("pki"))
+                .stderr(Stdio::null()),
+            "",
+        );
+        Self(directory)
+    }
+
+    /// `ca.crt`, `tls.crt` or `tls.key`.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join("pki").join(name)
+    }
+
+    /// Its authority, as a webhook's `clientConfig` has it.
+    pub(crate) fn authority_bundle(&self) -> String {
+        let pem = fs::read(self.file("ca.crt")).expect("an authority");
+        base64::engine::general_purpose::STANDARD.encode(pem)
+    }
+}
+
+/// A namespace to work in, and webhook configurations that lead to an address of the Service. They
+/// go when this value is dropped.
+pub(crate) struct Stage<'a> {
+    pub(crate) plane: &'a ControlPlane,
+    pub(crate) namespace: String,
+    /// Where the API server dials the webhook.
+    pub(crate) address: SocketAddr,
+    pub(crate) certificate: Certificate,
+}
+
+impl<'a> Stage<'a> {
+    /// Makes the namespace. Nobody is asked about anything yet.
+    pub(crate) fn new(plane: &'a ControlPlane, namespace: &str) -> Self {
+        let object =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        plane.apply(&object.to_string());
+        Self {
+            plane,
+            namespace: namespace.to_owned(),
+            address: service_address(),
+            certificate: Certificate::of_service(),
+        }
+    }
+
+    /// Applies `manifests/`, with the port, the authority and the validating webhook's failurePolicy
+    /// filled in.
+    pub(crate) fn register(&self, failure_policy: FailurePolicy) {
+        self.plane.apply(&self.service().to_string());
+        for manifest in ["mutating-webhook.yaml", "validating-webhook.yaml"] {
+            let text = fs::read_to_string(repository("manifests").join(manifest));
+            let mut object: Value =
+                serde_saphyr::from_str(&text.expect("a manifest")).expect("YAML");
+            let webhook = &mut object["webhooks"][0];
+            webhook["clientConfig"]["service"]["port"] = self.address.port().into();
+            webhook["clientConfig"]["caBundle"] = self.certificate.authority_bundle().into();
+            if manifest.starts_with("validating") {
+                webhook["failurePolicy"] = format!("{failure_policy:?}").into();
+            }
+            self.plane.apply(&object.to_string());
+        }
+    }
+
+    fn service(&self) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "tunnelguard", "namespace": "tunnelguard-system"},
+            "spec": {"clusterIP": self.address.ip(), "ports": [{"name": "https", "port": self.address.port()}]},
+        })
+    }
+
+    /// Tries with dry runs until the API server has heard of the configurations.
+    pub(crate) fn await_reviews(&self, mut reviewed: impl FnMut() -> bool) {
+        let entry = json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+            "metadata": {"name": "is-anybody-there", "namespace": self.namespace},
+            "spec": {"hosts": ["ordinary.example"], "ports": [{"name": "https", "number": 443, "protocol": "TLS"}], "resolution": "DNS"},
+        });
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), entry.to_string()).expect("a temporary file");
+        await_some("the API server asks the webhook", || {
+            let mut command = self.plane.kubectl(["create", "--dry-run=server", "-f"]);
+            command.arg(file.path());
+            // Refused, for as long as only a part of the configuration is known.
+            drop(command.stdout(Stdio::null()).stderr(Stdio::null()).status());
+            reviewed().then_some(())
+        });
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        let kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations";
+        let mut command = self.plane.kubectl(["delete", kinds, "--all"]);
+        // Whoever comes next applies them anew.
+        drop(command.stdout(Stdio::null()).stderr(Stdio::null()).status());
+    }
+}

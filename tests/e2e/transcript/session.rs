@@ -1,0 +1,210 @@
+//! The place in which a transcript is typed again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Setup;
+use crate::harness::{ControlPlane, Guard, PatchingWebhook, Stage, USERS, repository};
+
+/// A namespace, a guard that judges what is written to it, and users at their shells.
+pub(crate) struct Session<'a> {
+    stage: Stage<'a>,
+    /// None while it is stopped.
+    guard: Option<Guard>,
+    flags: Vec<String>,
+    /// Where the commands run.
+    directory: TempDir,
+    /// Each user's kubeconfig.
+    kubeconfigs: TempDir,
+    _others: Vec<PatchingWebhook>,
+    /// How much of the audit log was shown.
+    audited: u64,
+    /// The guard's series when they were last shown.
+    counted: BTreeMap<String, f64>,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn begin(plane: &'a ControlPlane, name: &str, case: &Path, setup: &Setup) -> Self {
+        let stage = Stage::new(plane, name);
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        copy_files(&repository("tests/e2e/objects"), directory.path());
+        copy_files(case, directory.path());
+        let kubeconfigs = tempfile::tempdir().expect("a temporary directory");
+        for user in USERS.iter().map(|(user, _)| *user).chain(["admin"]) {
+            plane.kubeconfig(kubeconfigs.path(), user, name);
+        }
+        let mut session = Self {
+            stage,
+            guard: None,
+            flags: setup.flags.clone(),
+            directory,
+            kubeconfigs,
+            _others: Vec::new(),
+            audited: 0,
+            counted: BTreeMap::new(),
+        };
+        let policy = session.directory.path().join("policy.yaml");
+        if policy.exists() {
+            let policy = policy.to_str().expect("UTF-8").to_owned();
+            session.flags.extend(["--policy".to_owned(), policy]);
+        }
+        session.start_guard();
+        session.register(setup);
+        session.audited = plane.audited();
+        session.count("");
+        session
+    }
+
+    /// Registers the guard and the others, and waits until the API server knows.
+    fn register(&mut self, setup: &Setup) {
+        for other in &setup.others {
+            let webhook = PatchingWebhook::start(&other.patch);
+            let configuration = webhook.configuration(&other.name, &other.reinvocation_policy);
+            self.stage.plane.apply(&configuration.to_string());
+            self._others.push(webhook);
+        }
+        self.stage.register(setup.failure_policy);
+        let guard = self.guard.as_ref().expect("it was started");
+        self.stage.await_reviews(|| {
+            let asked = |webhook: &str| {
+                let series = guard.metrics("tunnelguard_reviews_total");
+                let mut asked = series.iter().filter(|(name, _)| name.contains(webhook));
+                asked.any(|(_, count)| *count > 0.0)
+            };
+            asked("mutate") && asked("validate")
+        });
+    }
+
+    fn start_guard(&mut self) {
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        let guard = Guard::start(self.stage.address, &self.stage.certificate, &flags);
+        self.guard = Some(guard);
+    }
+
+    /// Runs one command, and gives what it prints.
+    pub(crate) fn run(&mut self, prompt: &str, command: &str) -> String {
+        if prompt.is_empty() {
+            return self.tool(command);
+        }
+        // Both streams go to one file, so that they are in order.
+        let output = self.kubeconfigs.path().join("output");
+        let file = fs::File::create(&output).expect("a temporary file");
+        let path = self.stage.plane.file("bin").into_os_string();
+        let mut shell = Command::new("bash");
+        shell.args(["-o", "pipefail", "-c", command]);
+        shell.current_dir(self.directory.path());
+        shell.env("KUBECONFIG", self.kubeconfigs.path().join(prompt));
+        shell.env("HOME", self.kubeconfigs.path());
+        shell.env(
+            "PATH",
+            [
+                path,
+                ":".into(),
+                std::env::var_os("PATH").unwrap_or_default(),
+            ]
+            .into_iter()
+            .collect::<std::ffi::OsString>(),
+        );
+        shell.stderr(file.try_clone().expect("a file")).stdout(file);
+        let status = shell.status().expect("bash");
+        let mut printed = fs::read_to_string(output).expect("UTF-8");
+        if let Some(code) = status.code().filter(|code| *code != 0) {
+            printed += &format!("\nexit status {code}\n");
+        }
+        printed
+    }
+
+    /// What a transcript can ask for that is no shell command:
+    ///
+    /// - `audit`: what the audit log has of the requests since it was last shown, with annotations;
+    /// - `metrics PREFIX`: by how much the guard's series with that prefix grew since last shown;
+    /// - `guard stop`, `guard start`.
+    fn tool(&mut self, command: &str) -> String {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        match words[..] {
+            ["audit"] => self.audit(),
+            ["metrics", prefix] => self.count(prefix),
+            ["guard", "stop"] => {
+                self.guard = None;
+                String::new()
+            }
+            ["guard", "start"] => {
+                self.start_guard();
+                self.count("");
+                String::new()
+            }
+            _ => panic!("no such tool: {command}"),
+        }
+    }
+
+    fn audit(&mut self) -> String {
+        let events = self.stage.plane.audit(self.audited);
+        self.audited = self.stage.plane.audited();
+        let ours = events.iter().filter(|event| {
+            let object = &event["objectRef"];
+            object["resource"] == "serviceentries" && object["namespace"] == *self.stage.namespace
+        });
+        ours.map(told).collect()
+    }
+
+    fn count(&mut self, prefix: &str) -> String {
+        let guard = self.guard.as_ref().expect("a guard that runs");
+        let mut printed = String::new();
+        for (series, value) in guard.metrics("tunnelguard_") {
+            let before = self.counted.get(&series).copied().unwrap_or_default();
+            if value > before && !prefix.is_empty() && series.starts_with(prefix) {
+                printed += &format!("{series} +{}\n", value - before);
+            }
+            if prefix.is_empty() || series.starts_with(prefix) {
+                self.counted.insert(series, value);
+            }
+        }
+        printed
+    }
+}
+
+/// An event of the audit log: who did what to what, what came of it, and the webhooks' annotations.
+fn told(event: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let object = &event["objectRef"];
+    let mut line = format!(
+        "{} {} {}/{}",
+        text(&event["user"]["username"]),
+        text(&event["verb"]),
+        text(&object["apiVersion"]),
+        text(&object["resource"]),
+    );
+    for part in ["name", "subresource"] {
+        if let Some(part) = object[part].as_str() {
+            line += &format!("/{part}");
+        }
+    }
+    if text(&event["requestURI"]).contains("dryRun=All") {
+        line += " (dry run)";
+    }
+    line += &format!(": {}\n", event["responseStatus"]["code"]);
+    for (key, value) in event["annotations"].as_object().into_iter().flatten() {
+        let value = text(value);
+        // Also there: how the request was authorized, and which webhook changed something.
+        if key.contains("tunnelguard.dev/") || key.starts_with("failed-open") {
+            line += &format!("  {key}: {value}\n");
+        } else if key.starts_with("patch.webhook") {
+            let patch: Value = serde_json::from_str(&value).expect("JSON");
+            line += &format!("  {key}: {} {}\n", text(&patch["webhook"]), patch["patch"]);
+        }
+    }
+    line
+}
+
+/// Copies the files of a directory.
+fn copy_files(from: &Path, to: &Path) {
+    for file in fs::read_dir(from).expect("a directory") {
+        let file = file.expect("a file");
+        fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+    }
+}
