@@ -29,8 +29,8 @@ unit: ## Run the tests
 	$(call stage,tests,cargo test --locked)
 
 .PHONY: e2e
-e2e: $(CONTROL_PLANE) ## Run the tests against a real kube-apiserver
-	$(call stage,end-to-end tests,CONTROL_PLANE=$(CONTROL_PLANE) cargo test --locked --test e2e)
+e2e: $(CONTROL_PLANE) ## Run the tests against a real kube-apiserver; TESTS=NAME runs some
+	$(call stage,end-to-end tests,CONTROL_PLANE=$(CONTROL_PLANE) cargo test --locked --test e2e -- $(TESTS))
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -42,7 +42,7 @@ fmt-check: ## Check the format
 
 .PHONY: lint
 lint: ## Run clippy; warnings are errors
-	$(call stage,clippy,cargo clippy --locked --all-targets -- -D warnings)
+	$(call stage,clippy,cargo clippy --locked --all-targets -- -D warnings && cargo clippy --locked --test e2e -- -D warnings)
 
 .PHONY: docs
 docs: ## Build the API documentation; warnings are errors

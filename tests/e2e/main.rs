@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod harness;
+mod responses;
 mod transcript;
 
+use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,11 +25,16 @@ type Test = (String, Box<dyn FnOnce(&ControlPlane) + Send>);
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let tests = transcript::tests();
+    let mut tests = responses::tests();
+    tests.extend(transcript::tests());
     if arguments.list {
         return run(&arguments, tests, None);
     }
-    let plane = ControlPlane::start();
+    let Some(binary) = env::var_os("CONTROL_PLANE") else {
+        eprintln!("these tests need a kube-apiserver: run `make e2e`, which builds one");
+        return ExitCode::FAILURE;
+    };
+    let plane = ControlPlane::start(&binary);
     run(&arguments, tests, Some(&Arc::new(plane)))
 }
 

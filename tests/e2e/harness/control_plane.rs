@@ -1,6 +1,5 @@
 //! The control plane that `tests/tools/control-plane` builds, as a child.
 
-use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -36,14 +35,11 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts it, and waits until it serves.
+    /// Starts it from the binary that `make control-plane` builds, and waits until it serves.
     ///
     /// # Panics
-    /// If it does not come up, or no binary of it is named.
-    pub(crate) fn start() -> Self {
-        let Some(binary) = env::var_os("CONTROL_PLANE") else {
-            panic!("these tests need a kube-apiserver: run `make e2e`, which builds one");
-        };
+    /// If it does not come up.
+    pub(crate) fn start(binary: &OsStr) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(binary);
         command.arg("--dir").arg(directory.path());

@@ -1,11 +1,16 @@
 //! What the tests stand on: a control plane, guards behind a Service of it, and clients.
 
-#![allow(dead_code, reason = "parts that the tests to come stand on")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "parts that the tests to come stand on"
+)]
 
+mod answer;
+mod answering_webhook;
 mod balancer;
 mod control_plane;
 mod guard;
-mod patching_webhook;
 mod stage;
 
 use std::io::{Read, Write};
@@ -16,10 +21,11 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
+pub(crate) use answer::Answer;
+pub(crate) use answering_webhook::AnsweringWebhook;
 pub(crate) use balancer::Balancer;
 pub(crate) use control_plane::{ControlPlane, USERS};
 pub(crate) use guard::Guard;
-pub(crate) use patching_webhook::PatchingWebhook;
 pub(crate) use stage::{Certificate, FailurePolicy, Stage, service_address};
 
 /// How long anything may take before it counts as hung: far more than the slowest machine needs.

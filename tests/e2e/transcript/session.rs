@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Setup;
-use crate::harness::{ControlPlane, Guard, PatchingWebhook, Stage, USERS, repository};
+use crate::harness::{AnsweringWebhook, ControlPlane, Guard, Stage, USERS, repository};
 
 /// A namespace, a guard that judges what is written to it, and users at their shells.
 pub(crate) struct Session<'a> {
@@ -21,7 +21,7 @@ pub(crate) struct Session<'a> {
     directory: TempDir,
     /// Each user's kubeconfig.
     kubeconfigs: TempDir,
-    _others: Vec<PatchingWebhook>,
+    _others: Vec<AnsweringWebhook>,
     /// How much of the audit log was shown.
     audited: u64,
     /// The guard's series when they were last shown.
@@ -63,8 +63,13 @@ impl<'a> Session<'a> {
     /// Registers the guard and the others, and waits until the API server knows.
     fn register(&mut self, setup: &Setup) {
         for other in &setup.others {
-            let webhook = PatchingWebhook::start(&other.patch);
-            let configuration = webhook.configuration(&other.name, &other.reinvocation_policy);
+            let webhook = AnsweringWebhook::patching(&other.patch);
+            let mut described = webhook.webhook(&format!("{}.example.com", other.name), "mutate");
+            described["reinvocationPolicy"] = other.reinvocation_policy.as_str().into();
+            let configuration = json!({
+                "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+                "metadata": {"name": other.name}, "webhooks": [described],
+            });
             self.stage.plane.apply(&configuration.to_string());
             self._others.push(webhook);
         }
