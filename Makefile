@@ -41,8 +41,9 @@ fmt-check: ## Check the format
 	$(call stage,rustfmt,cargo fmt --check)
 
 .PHONY: lint
+# All targets are those that `cargo test` runs, so the others are named.
 lint: ## Run clippy; warnings are errors
-	$(call stage,clippy,cargo clippy --locked --all-targets -- -D warnings && cargo clippy --locked --test e2e -- -D warnings)
+	$(call stage,clippy,cargo clippy --locked --all-targets -- -D warnings && cargo clippy --locked --test e2e --test demo -- -D warnings)
 
 .PHONY: docs
 docs: ## Build the API documentation; warnings are errors
@@ -54,6 +55,10 @@ deny: $(CARGO_DENY) ## Check licences and banned crates
 
 $(CARGO_DENY):
 	$(call stage,cargo-deny: building once,cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny)
+
+.PHONY: demo
+demo: $(CONTROL_PLANE) ## Start a kube-apiserver with tunnelguard, show what it does, and leave it to play with
+	@CONTROL_PLANE=$(CONTROL_PLANE) cargo test --quiet --locked --test demo
 
 .PHONY: control-plane
 control-plane: $(CONTROL_PLANE) ## Build a kube-apiserver with etcd for tests; print its path
