@@ -9,6 +9,8 @@
     reason = "a benchmark that cannot set up has nothing to measure"
 )]
 
+mod entry;
+
 use std::hint::black_box;
 use std::path::PathBuf;
 
@@ -21,44 +23,10 @@ use tunnelguard::policy::proxy::{Evidence, Proxy, ProxyIndex};
 use tunnelguard::policy::verdict::judge;
 use tunnelguard::policy::{Context, PolicySet, evaluate};
 
+use entry::entry;
+
 const PROXIES: [usize; 4] = [1, 100, 10_000, 100_000];
 const ENTRIES: [usize; 3] = [100, 10_000, 100_000];
-
-/// An entry as the API server sends it, of about 1.3 KB: most of it is `managedFields`.
-fn entry(host: &str, address: &str, port: u16, protocol: &str) -> String {
-    let spec = json!({
-        "hosts": [host],
-        "addresses": [address],
-        "ports": [{"number": port, "name": "proxy", "protocol": protocol}],
-        "location": "MESH_EXTERNAL",
-        "resolution": "NONE",
-    });
-    let applied =
-        json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "spec": spec});
-    let fields: Value = serde_json::from_str(
-        r#"{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/last-applied-configuration":{}},"f:labels":{".":{},"f:app.kubernetes.io/name":{}}},"f:spec":{".":{},"f:addresses":{},"f:hosts":{},"f:location":{},"f:ports":{".":{},"k:{\"name\":\"proxy\"}":{".":{},"f:name":{},"f:number":{},"f:protocol":{}}},"f:resolution":{}}}"#,
-    )
-    .unwrap();
-    let object = json!({
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "ServiceEntry",
-        "metadata": {
-            "name": "corporate-proxy",
-            "namespace": "payments",
-            "uid": "2a9c6e7e-6f5b-4a35-9c9f-0d1b1c6f3a51",
-            "creationTimestamp": "2026-11-21T06:00:00Z",
-            "labels": {"app.kubernetes.io/name": "corporate-proxy"},
-            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied.to_string()},
-            "managedFields": [{
-                "manager": "kubectl-client-side-apply", "operation": "Update",
-                "apiVersion": "networking.istio.io/v1", "time": "2026-11-21T06:00:00Z",
-                "fieldsType": "FieldsV1", "fieldsV1": fields,
-            }],
-        },
-        "spec": spec,
-    });
-    object.to_string()
-}
 
 /// `count` proxies; the first is the one that the entries claim, and ports are shared by a
 /// hundred each.
