@@ -1,6 +1,8 @@
 //! What `serve` says on stderr while it runs.
 
-use std::io::IsTerminal;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::thread;
+use std::time::Duration;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -12,6 +14,13 @@ use crate::server::ReviewPath;
 /// 300 bytes each.
 const WAITING_LINES: usize = 4096;
 
+/// How long lines come together before they are written.
+///
+/// The thread that writes would otherwise be woken for each, and write each by itself, which takes
+/// longer than the review that it tells of. Until the next look, a queue of [`WAITING_LINES`] has
+/// room for 400,000 lines a second.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// For people on a terminal, JSON otherwise; `TUNNELGUARD_LOG` filters as `RUST_LOG` does elsewhere.
 ///
 /// Lines are written by a thread of their own, and dropped where they do not fit its queue: whoever
@@ -20,7 +29,7 @@ pub(super) fn start() -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_LINES)
         .lossy(true)
-        .finish(std::io::stderr());
+        .finish(Unhurried(BufWriter::new(io::stderr())));
     // Set but empty asks for nothing in particular, not for silence.
     let asked = std::env::var("TUNNELGUARD_LOG").ok();
     let asked = asked.filter(|asked| !asked.trim().is_empty());
@@ -31,7 +40,7 @@ pub(super) fn start() -> WorkerGuard {
         // It would tell of a line that cannot be written by writing another, and panic.
         .log_internal_errors(false)
         .with_writer(writer);
-    match std::io::stderr().is_terminal() {
+    match io::stderr().is_terminal() {
         true => builder.with_target(false).init(),
         false => builder.json().flatten_event(true).init(),
     }
@@ -44,6 +53,21 @@ pub(super) fn start() -> WorkerGuard {
         );
     }));
     guard
+}
+
+/// Rests after it has written what there was, while more comes together.
+struct Unhurried<W: Write>(BufWriter<W>);
+
+impl<W: Write> Write for Unhurried<W> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.0.write(lines)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.0.flush();
+        thread::sleep(PAUSE);
+        written
+    }
 }
 
 /// One line a review. Of the object only its namespace and name: the rest is the user's.
