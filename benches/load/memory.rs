@@ -1,5 +1,7 @@
 //! Whether the server's memory grows with what it has answered.
 
+use std::iter::successors;
+
 use tokio::task::JoinSet;
 
 use crate::callers::{Caller, Way};
@@ -23,7 +25,8 @@ pub(crate) async fn watch(
 
     let mut callers = Caller::connect(&server, Way::KeptAlive, callers).await?;
     let mut asked = 0;
-    let looks = [10_000, 100_000].into_iter().filter(|look| *look < reviews);
+    let looks = successors(Some(10_000_usize), |look| look.checked_mul(10));
+    let looks = looks.take_while(|look| *look < reviews);
     for look in looks.chain([reviews]) {
         callers = ask(callers, &calls, look - asked).await?;
         asked = look;
