@@ -63,7 +63,7 @@ pub enum Reload {
 
 type Label = [(&'static str, &'static str); 1];
 type ReviewLabels = [(&'static str, &'static str); 4];
-type FindingLabels = [(&'static str, String); 2];
+type FindingLabels = [(&'static str, String); 3];
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// Everything that is counted. Cheap to update from any thread.
@@ -137,15 +137,20 @@ impl Metrics {
     /// Counts what a review came to.
     pub fn reviewed(&self, path: ReviewPath, record: &Record) {
         let decision = record.decision.name();
+        let dry_run = if record.dry_run { "true" } else { "false" };
         let labels = [
             ("webhook", path.name()),
             ("operation", record.operation.name()),
             ("decision", decision),
-            ("dry_run", if record.dry_run { "true" } else { "false" }),
+            ("dry_run", dry_run),
         ];
         self.reviews.get_or_create(&labels).inc();
         for check in &record.checks {
-            let labels = [("check", check.clone()), ("decision", decision.to_owned())];
+            let labels = [
+                ("check", check.clone()),
+                ("decision", decision.to_owned()),
+                ("dry_run", dry_run.to_owned()),
+            ];
             self.findings.get_or_create(&labels).inc();
         }
         if record.failure.is_some() {

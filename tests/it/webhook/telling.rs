@@ -71,8 +71,18 @@ async fn each_review_is_one_line_without_user_data_and_is_counted() {
             "reviews_total{webhook=\"mutate\",operation=\"CREATE\",decision=\"repaired\",dry_run=\"false\"}",
             "1",
         ),
-        ("findings_total{check=\"TG001\",decision=\"denied\"}", "2"),
-        ("findings_total{check=\"TG001\",decision=\"repaired\"}", "1"),
+        (
+            "findings_total{check=\"TG001\",decision=\"denied\",dry_run=\"false\"}",
+            "1",
+        ),
+        (
+            "findings_total{check=\"TG001\",decision=\"denied\",dry_run=\"true\"}",
+            "1",
+        ),
+        (
+            "findings_total{check=\"TG001\",decision=\"repaired\",dry_run=\"false\"}",
+            "1",
+        ),
         ("review_duration_seconds_count{webhook=\"validate\"}", "2"),
         ("reviews_in_flight", "0"),
         ("declared_proxies", "4"),
