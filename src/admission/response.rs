@@ -57,7 +57,7 @@ impl Denial {
 /// The API server cuts a warning to 256 characters once all of them together pass 4,096
 /// (`apiserver/pkg/endpoints/filters/warning.go`); the budget is shared with other webhooks.
 pub(super) const WARNING_CHARACTERS: usize = 256;
-const ALL_WARNINGS_CHARACTERS: usize = 4096;
+pub(super) const ALL_WARNINGS_CHARACTERS: usize = 4096;
 
 /// A line of a denial has no limit of its own. This is beyond what any check says of a real object,
 /// a whole ServiceEntry to copy included; it is for names that nobody has.

@@ -11,7 +11,7 @@ use super::outcome::{Outcome, summary};
 use super::record::Decision;
 use super::request::Request;
 use super::response::{Answer, Denial};
-use super::wording::{denial, expired_exemption, warning};
+use super::wording::{denial, warnings};
 
 /// May deny, never patches.
 pub(super) fn validate(
@@ -43,14 +43,8 @@ pub(super) fn validate(
     if verdict.warned.is_empty() && verdict.expired.is_empty() {
         return Outcome::allowed();
     }
-    let warned = verdict
-        .warned
-        .iter()
-        .map(|finding| warning(finding, &object));
-    let expired = verdict.expired.iter();
-    let expired = expired.map(|expired| expired_exemption(expired, &object));
     let answer = Answer {
-        warnings: warned.chain(expired).collect(),
+        warnings: warnings(&verdict, &object),
         audit: vec![
             ("decision", Decision::Warned.name().to_owned()),
             ("findings", summary(&verdict.warned)),

@@ -8,7 +8,7 @@ use crate::policy::Finding;
 use crate::policy::finding::Brief;
 use crate::policy::verdict::{Expired, Verdict};
 
-use super::response::{LINE_CHARACTERS, WARNING_CHARACTERS};
+use super::response::{ALL_WARNINGS_CHARACTERS, LINE_CHARACTERS, WARNING_CHARACTERS};
 
 /// How much of a long name is left at least: a namespace of some length, and some of the name.
 const OBJECT_AT_LEAST: usize = 40;
@@ -19,8 +19,23 @@ const PROXY_AT_LEAST: usize = 16;
 
 /// `TG001 prod/two spec.ports[0].protocol HTTP: CONNECT to corp-squid gets 404; set TCP`, and what
 /// tells more.
-pub(super) fn warning(finding: &Finding, object: &str) -> String {
+fn warning(finding: &Finding, object: &str) -> String {
     fitted(finding, object, |brief| brief.to_string())
+}
+
+/// A warning a finding and an exemption that expired; where they are too many, the last says so.
+pub(super) fn warnings(verdict: &Verdict, object: &str) -> Vec<String> {
+    let findings = verdict.warned.iter();
+    let findings = findings.map(|finding| warning(finding, object));
+    let expired = verdict.expired.iter();
+    let expired = expired.map(|expired| expired_exemption(expired, object));
+    let mut all: Vec<String> = findings.chain(expired).collect();
+    if all.len() > TOLD {
+        let untold = all.len() - (TOLD - 1);
+        all.truncate(TOLD - 1);
+        all.push(format!("And {untold} more about {object}"));
+    }
+    all
 }
 
 /// What was changed, what would happen otherwise, and what was not seen.
@@ -39,8 +54,10 @@ pub(super) fn repair_warning(
     })
 }
 
-/// How many findings a denial tells: a person mends these, and is told of the next.
+/// How many findings are told at once: a person mends these, and is told of the next. So many warnings
+/// arrive whole, however long they are.
 const TOLD: usize = 16;
+const _: () = assert!(TOLD * WARNING_CHARACTERS <= ALL_WARNINGS_CHARACTERS);
 
 /// The findings that deny, one a line; then what a person can run to read more.
 pub(super) fn denial(verdict: &Verdict, object: &str) -> Vec<String> {
@@ -100,7 +117,7 @@ fn fitted(finding: &Finding, object: &str, words: impl Fn(Brief) -> String) -> S
 mod tests {
     use std::sync::Arc;
 
-    use super::{LINE_CHARACTERS, OBJECT_AT_LEAST, denial, repair_warning, warning};
+    use super::{LINE_CHARACTERS, OBJECT_AT_LEAST, denial, repair_warning, warning, warnings};
     use crate::mesh::FieldPath;
     use crate::policy::check::CheckId;
     use crate::policy::finding::{Brief, Concerned, Finding, Severity};
@@ -237,6 +254,24 @@ mod tests {
             let said = denial(&verdict, "prod/two");
             assert_eq!(said.len(), lines);
             assert!(said[lines - 1].ends_with(last), "{}", said[lines - 1]);
+        }
+    }
+
+    #[test]
+    fn warnings_that_are_not_given_are_counted() {
+        for (findings, told, last) in [
+            (16, 16, "(tunnelguard explain TG001)"),
+            (17, 16, "And 2 more about prod/two"),
+            (3000, 16, "And 2985 more about prod/two"),
+        ] {
+            let one = finding(&["corp"], Evidence::Declared, "HTTP", "Set TCP");
+            let verdict = Verdict {
+                warned: vec![one; findings],
+                ..Verdict::default()
+            };
+            let said = warnings(&verdict, "prod/two");
+            assert_eq!(said.len(), told);
+            assert!(said[told - 1].ends_with(last), "{}", said[told - 1]);
         }
     }
 }
