@@ -13,7 +13,11 @@ use tempfile::TempDir;
 
 /// Who may sign in besides the administrator, and their group. RBAC lets `developers` do everything
 /// with ServiceEntries and nothing else.
-pub(crate) const USERS: &[(&str, &str)] = &[("jane", "developers"), ("argocd", "developers")];
+pub(crate) const USERS: &[(&str, &str)] = &[
+    ("jane", "developers"),
+    ("argocd", "developers"),
+    ("visitor", "visitors"),
+];
 
 const DEVELOPERS: &str = r#"
 {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: developers}, rules: [

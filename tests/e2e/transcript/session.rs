@@ -127,12 +127,14 @@ impl<'a> Session<'a> {
     /// What a transcript can ask for that is no shell command:
     ///
     /// - `audit`: what the audit log has of the requests since it was last shown, with annotations;
+    ///   `audit PREFIX`: with those annotations alone;
     /// - `metrics PREFIX`: by how much the guard's series with that prefix grew since last shown;
     /// - `guard stop`, `guard start`.
     fn tool(&mut self, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[..] {
-            ["audit"] => self.audit(),
+            ["audit"] => self.audit(""),
+            ["audit", prefix] => self.audit(prefix),
             ["metrics", prefix] => self.count(prefix),
             ["guard", "stop"] => {
                 self.guard = None;
@@ -140,27 +142,29 @@ impl<'a> Session<'a> {
             }
             ["guard", "start"] => {
                 self.start_guard();
-                self.count("");
+                self.counted.clear();
                 String::new()
             }
             _ => panic!("no such tool: {command}"),
         }
     }
 
-    fn audit(&mut self) -> String {
+    fn audit(&mut self, prefix: &str) -> String {
         let events = self.stage.plane.audit(self.audited);
         self.audited = self.stage.plane.audited();
         let ours = events.iter().filter(|event| {
             let object = &event["objectRef"];
             object["resource"] == "serviceentries" && object["namespace"] == *self.stage.namespace
         });
-        ours.map(told).collect()
+        ours.map(|event| told(event, prefix)).collect()
     }
 
     fn count(&mut self, prefix: &str) -> String {
         let guard = self.guard.as_ref().expect("a guard that runs");
         let mut printed = String::new();
-        for (series, value) in guard.metrics("tunnelguard_") {
+        let mut metrics = guard.metrics("tunnelguard_");
+        metrics.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (series, value) in metrics {
             let before = self.counted.get(&series).copied().unwrap_or_default();
             if value > before && !prefix.is_empty() && series.starts_with(prefix) {
                 printed += &format!("{series} +{}\n", value - before);
@@ -173,8 +177,9 @@ impl<'a> Session<'a> {
     }
 }
 
-/// An event of the audit log: who did what to what, what came of it, and the webhooks' annotations.
-fn told(event: &Value) -> String {
+/// An event of the audit log: who did what to what, what came of it, and the webhooks' annotations
+/// with that prefix.
+fn told(event: &Value, prefix: &str) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let object = &event["objectRef"];
     let mut line = format!(
@@ -193,7 +198,8 @@ fn told(event: &Value) -> String {
         line += " (dry run)";
     }
     line += &format!(": {}\n", event["responseStatus"]["code"]);
-    for (key, value) in event["annotations"].as_object().into_iter().flatten() {
+    let annotations = event["annotations"].as_object().into_iter().flatten();
+    for (key, value) in annotations.filter(|(key, _)| key.starts_with(prefix)) {
         let value = text(value);
         // Also there: how the request was authorized, and which webhook changed something.
         if key.contains("tunnelguard.dev/") || key.starts_with("failed-open") {
