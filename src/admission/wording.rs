@@ -5,6 +5,7 @@
 
 use crate::mesh::line::one_line;
 use crate::policy::Finding;
+use crate::policy::check::CheckId;
 use crate::policy::finding::Brief;
 use crate::policy::verdict::{Expired, Verdict};
 
@@ -33,7 +34,7 @@ pub(super) fn warnings(verdict: &Verdict, object: &str) -> Vec<String> {
     if all.len() > TOLD {
         let untold = all.len() - (TOLD - 1);
         all.truncate(TOLD - 1);
-        all.push(format!("And {untold} more about {object}"));
+        all.extend(first_check(&verdict.warned).map(|check| more(untold, check, object)));
     }
     all
 }
@@ -59,6 +60,9 @@ pub(super) fn repair_warning(
 const TOLD: usize = 16;
 const _: () = assert!(TOLD * WARNING_CHARACTERS <= ALL_WARNINGS_CHARACTERS);
 
+/// Whoever is used to repairs, or has changed a label only, does not expect a denial.
+const MISSED: &str = "the repair was missed: mutate.tunnelguard.dev was not asked, or another webhook changed the entry after it";
+
 /// The findings that deny, one a line; then what a person can run to read more.
 pub(super) fn denial(verdict: &Verdict, object: &str) -> Vec<String> {
     let findings = verdict.denied.iter().take(TOLD);
@@ -69,14 +73,29 @@ pub(super) fn denial(verdict: &Verdict, object: &str) -> Vec<String> {
     let expired = verdict.expired.iter();
     let expired = expired.map(|expired| format!("{}.", expired_exemption(expired, object)));
     let untold = verdict.denied.len().saturating_sub(TOLD);
-    let untold = (untold > 0).then(|| format!("And {untold} more."));
-    let mut lines: Vec<String> = findings.chain(untold).chain(expired).collect();
-    let explained = verdict.denied.first().map(|finding| finding.check);
+    let explained = first_check(&verdict.denied);
+    let further = explained.filter(|_| untold > 0);
+    let further = further.map(|check| format!("{}.", more(untold, check, object)));
+    let missed = explained.filter(|_| verdict.missed);
+    let missed = missed.map(|check| format!("{check} {object}: {MISSED}."));
+    let lines = findings.chain(further).chain(missed);
+    let mut lines: Vec<String> = lines.chain(expired).collect();
     if let (Some(last), Some(check)) = (lines.last_mut(), explained) {
         let hint = format!(" More: tunnelguard explain {check}");
         *last = one_line(last, LINE_CHARACTERS - hint.len()) + &hint;
     }
     lines
+}
+
+fn first_check(findings: &[Finding]) -> Option<CheckId> {
+    findings.first().map(|finding| finding.check)
+}
+
+/// That there are findings besides those that are told; so short that the number always stays.
+fn more(count: usize, check: CheckId, object: &str) -> String {
+    let object = one_line(object, WARNING_CHARACTERS / 2);
+    let findings = if count == 1 { "finding" } else { "findings" };
+    format!("{check} {object}: and {count} more {findings}")
 }
 
 /// An exemption that did not help any more.
@@ -240,11 +259,33 @@ mod tests {
     }
 
     #[test]
+    fn a_denial_says_where_a_repair_was_missed() {
+        let mut verdict = Verdict {
+            denied: vec![finding(&["corp"], Evidence::Declared, "HTTP", "Set TCP")],
+            missed: true,
+            ..Verdict::default()
+        };
+        let said = denial(&verdict, "prod/two");
+        let expected = "TG001 prod/two: the repair was missed: mutate.tunnelguard.dev was not asked, or another webhook changed the entry after it. More: tunnelguard explain TG001";
+        assert_eq!((said.len(), &*said[1]), (2, expected));
+        verdict.missed = false;
+        assert_eq!(denial(&verdict, "prod/two").len(), 1);
+    }
+
+    #[test]
     fn a_denial_tells_as_many_findings_as_a_person_mends() {
         for (findings, lines, last) in [
             (16, 16, "Set protocol: TCP. More: tunnelguard explain TG001"),
-            (17, 17, "And 1 more. More: tunnelguard explain TG001"),
-            (3000, 17, "And 2984 more. More: tunnelguard explain TG001"),
+            (
+                17,
+                17,
+                "TG001 prod/two: and 1 more finding. More: tunnelguard explain TG001",
+            ),
+            (
+                3000,
+                17,
+                "TG001 prod/two: and 2984 more findings. More: tunnelguard explain TG001",
+            ),
         ] {
             let one = finding(&["corp"], Evidence::Declared, "HTTP", "Set TCP");
             let verdict = Verdict {
@@ -261,8 +302,8 @@ mod tests {
     fn warnings_that_are_not_given_are_counted() {
         for (findings, told, last) in [
             (16, 16, "(tunnelguard explain TG001)"),
-            (17, 16, "And 2 more about prod/two"),
-            (3000, 16, "And 2985 more about prod/two"),
+            (17, 16, "TG001 prod/two: and 2 more findings"),
+            (3000, 16, "TG001 prod/two: and 2985 more findings"),
         ] {
             let one = finding(&["corp"], Evidence::Declared, "HTTP", "Set TCP");
             let verdict = Verdict {

@@ -61,6 +61,8 @@ pub struct Verdict {
     pub warned: Vec<Finding>,
     /// Exemptions that no longer hold.
     pub expired: Vec<Expired>,
+    /// Whether a repair was still to be made.
+    pub missed: bool,
 }
 
 impl Verdict {
@@ -219,8 +221,11 @@ pub fn judge(
     context: &Context<'_>,
     today: Date,
 ) -> Verdict {
-    let mut verdict = Verdict::default();
     let missed = would_be_repaired(&findings, entry, context, today);
+    let mut verdict = Verdict {
+        missed,
+        ..Verdict::default()
+    };
     let ratchet = old.map(|(old, known)| Ratchet::new(entry, old, known));
     for finding in findings {
         if is_about_shape(&finding) {
