@@ -99,22 +99,8 @@ impl<'a> Session<'a> {
         // Both streams go to one file, so that they are in order.
         let output = self.kubeconfigs.path().join("output");
         let file = fs::File::create(&output).expect("a temporary file");
-        let path = self.stage.plane.file("bin").into_os_string();
-        let mut shell = Command::new("bash");
+        let mut shell = self.shell(prompt);
         shell.args(["-o", "pipefail", "-c", command]);
-        shell.current_dir(self.directory.path());
-        shell.env("KUBECONFIG", self.kubeconfigs.path().join(prompt));
-        shell.env("HOME", self.kubeconfigs.path());
-        shell.env(
-            "PATH",
-            [
-                path,
-                ":".into(),
-                std::env::var_os("PATH").unwrap_or_default(),
-            ]
-            .into_iter()
-            .collect::<std::ffi::OsString>(),
-        );
         shell.stderr(file.try_clone().expect("a file")).stdout(file);
         let status = shell.status().expect("bash");
         let mut printed = fs::read_to_string(output).expect("UTF-8");
@@ -122,6 +108,18 @@ impl<'a> Session<'a> {
             printed += &format!("\nexit status {code}\n");
         }
         printed
+    }
+
+    /// A user's shell, with the control plane's `kubectl`.
+    fn shell(&self, user: &str) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let bin = self.stage.plane.file("bin");
+        let mut shell = Command::new("bash");
+        shell.current_dir(self.directory.path());
+        shell.env("HOME", self.kubeconfigs.path());
+        shell.env("KUBECONFIG", self.kubeconfigs.path().join(user));
+        shell.env("PATH", format!("{}:{path}", bin.display()));
+        shell
     }
 
     /// What a transcript can ask for that is no shell command:

@@ -108,7 +108,7 @@ impl Plan {
                 "without one TCP would take port {} for every destination",
                 port.number
             )),
-            Obstacle::UnusableAddress => Some("no client can dial what is there".to_owned()),
+            Obstacle::UnusableAddress => Some("not all that is there can be dialled".to_owned()),
             Obstacle::Range => Some("a range takes every IP in it".to_owned()),
             Obstacle::PrefixWithDns => Some("istiod rejects a slash with DNS".to_owned()),
             _ => None,
