@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod harness;
+mod nothing_lost;
 mod responses;
 mod transcript;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let mut tests = responses::tests();
     tests.extend(transcript::tests());
+    tests.extend(nothing_lost::tests());
     if arguments.list {
         return run(&arguments, tests, None);
     }

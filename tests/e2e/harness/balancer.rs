@@ -1,10 +1,12 @@
 //! What a Service is to the API server: an address behind which a replica is picked for each connection.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
@@ -12,13 +14,30 @@ use super::one_thread;
 
 /// A TCP balancer, which ends, with its connections, when this value is dropped.
 pub(crate) struct Balancer {
-    replicas: Replicas,
-    /// Connections that found nobody.
-    refused: Arc<AtomicUsize>,
+    shared: Arc<Mutex<Shared>>,
     _runtime: Runtime,
 }
 
-type Replicas = Arc<Mutex<Vec<SocketAddr>>>;
+#[derive(Default)]
+struct Shared {
+    replicas: Vec<SocketAddr>,
+    /// Those that are open, by the turn in which they came.
+    connections: HashMap<usize, Connection>,
+    /// Connections that ended while the replica owed an answer.
+    cut_off: HashMap<SocketAddr, usize>,
+    /// Connections that found nobody.
+    refused: usize,
+}
+
+/// A connection through the balancer. What passes is TLS, so only its direction is known.
+struct Connection {
+    replica: SocketAddr,
+    opened: Instant,
+    /// When something last passed.
+    used: Instant,
+    /// Whether that came from the client. HTTP/1.1 asks again only when it is answered.
+    waits: bool,
+}
 
 impl Balancer {
     /// Listens on an address, with no replica to forward to.
@@ -26,53 +45,118 @@ impl Balancer {
         let runtime = one_thread();
         let listener = runtime.block_on(TcpListener::bind(listen));
         let listener = listener.expect("the Service's address is free");
-        let balancer = Self {
-            replicas: Arc::default(),
-            refused: Arc::default(),
+        let shared = Arc::default();
+        runtime.spawn(accept(listener, Arc::clone(&shared)));
+        Self {
+            shared,
             _runtime: runtime,
-        };
-        let (replicas, refused) = (
-            Arc::clone(&balancer.replicas),
-            Arc::clone(&balancer.refused),
-        );
-        balancer._runtime.spawn(accept(listener, replicas, refused));
-        balancer
+        }
     }
 
     /// New connections go to these in turn; those that are open stay where they are.
-    pub(crate) fn forward_to(&self, replicas: &[SocketAddr]) {
-        *self.replicas.lock().expect("no panic") = replicas.to_vec();
+    pub(crate) fn forward_to(&self, replicas: impl IntoIterator<Item = SocketAddr>) {
+        self.shared.lock().expect("no panic").replicas = replicas.into_iter().collect();
     }
 
     /// How many connections found nobody.
     pub(crate) fn refused(&self) -> usize {
-        self.refused.load(Ordering::Relaxed)
+        self.shared.lock().expect("no panic").refused
+    }
+
+    /// On how many connections a replica owes an answer, to a request or in a handshake.
+    pub(crate) fn in_flight(&self, replica: SocketAddr) -> usize {
+        self.count(|connection| connection.replica == replica && connection.waits)
+    }
+
+    /// How many connections have ended while a replica owed an answer.
+    pub(crate) fn cut_off(&self, replica: SocketAddr) -> usize {
+        let shared = self.shared.lock().expect("no panic");
+        shared.cut_off.get(&replica).copied().unwrap_or_default()
+    }
+
+    /// How many connections to a replica are open, and it owes nothing.
+    pub(crate) fn resting(&self, replica: SocketAddr) -> usize {
+        self.count(|connection| connection.replica == replica && !connection.waits)
+    }
+
+    /// Whether something passed on a connection from before a moment, after another.
+    pub(crate) fn used(&self, opened_before: Instant, after: Instant) -> bool {
+        self.count(|connection| connection.opened < opened_before && connection.used > after) > 0
+    }
+
+    fn count(&self, some: impl Fn(&Connection) -> bool) -> usize {
+        let shared = self.shared.lock().expect("no panic");
+        let connections = shared.connections.values();
+        connections.filter(|connection| some(connection)).count()
     }
 }
 
-async fn accept(listener: TcpListener, replicas: Replicas, refused: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, shared: Arc<Mutex<Shared>>) {
     for turn in 0.. {
         let (client, _) = listener.accept().await.expect("a connection");
-        let replicas = replicas.lock().expect("no panic").clone();
-        let refused = Arc::clone(&refused);
+        let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let Some(&replica) = replicas.get(turn % replicas.len().max(1)) else {
-                refused.fetch_add(1, Ordering::Relaxed);
-                return;
-            };
-            if forward(client, replica).await.is_none() {
-                refused.fetch_add(1, Ordering::Relaxed);
+            if forward(client, turn, &shared).await.is_none() {
+                shared.lock().expect("no panic").refused += 1;
             }
         });
     }
 }
 
-/// Forwards until both sides are done; nothing if the replica cannot be dialled.
-async fn forward(mut client: TcpStream, replica: SocketAddr) -> Option<()> {
-    let mut replica = TcpStream::connect(replica).await.ok()?;
+/// Forwards until both sides are done; nothing if there is no replica, or it cannot be dialled.
+async fn forward(client: TcpStream, turn: usize, shared: &Mutex<Shared>) -> Option<()> {
+    let opened = Instant::now();
+    let replica = {
+        let replicas = &shared.lock().expect("no panic").replicas;
+        *replicas.get(turn % replicas.len().max(1))?
+    };
+    let stream = TcpStream::connect(replica).await.ok()?;
     client.set_nodelay(true).ok()?;
-    replica.set_nodelay(true).ok()?;
+    stream.set_nodelay(true).ok()?;
+    let open = |connection| {
+        let mut shared = shared.lock().expect("no panic");
+        shared.connections.insert(turn, connection);
+    };
+    open(Connection {
+        replica,
+        opened,
+        used: opened,
+        waits: false,
+    });
+    let passed = |waits| {
+        let mut shared = shared.lock().expect("no panic");
+        if let Some(connection) = shared.connections.get_mut(&turn) {
+            (connection.used, connection.waits) = (Instant::now(), waits);
+        }
+    };
+    let (from_client, to_client) = client.into_split();
+    let (from_replica, to_replica) = stream.into_split();
     // How a connection ends is between the API server and the replica.
-    drop(copy_bidirectional(&mut client, &mut replica).await);
+    drop(tokio::try_join!(
+        pass(from_client, to_replica, || passed(true)),
+        pass(from_replica, to_client, || passed(false)),
+    ));
+    let mut shared = shared.lock().expect("no panic");
+    let connection = shared.connections.remove(&turn);
+    if let Some(connection) = connection.filter(|connection| connection.waits) {
+        *shared.cut_off.entry(connection.replica).or_default() += 1;
+    }
     Some(())
+}
+
+/// Passes on what comes, having told of it first, until the end, which it passes on, too.
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    tell: impl Fn(),
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            return to.shutdown().await;
+        }
+        tell();
+        to.write_all(&buffer[..count]).await?;
+    }
 }

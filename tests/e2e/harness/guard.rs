@@ -1,7 +1,7 @@
 //! A `tunnelguard serve` that runs as a child.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -10,6 +10,7 @@ use super::{Certificate, await_some, free_address, get};
 /// A replica, which is killed when this value is dropped, if it has not ended before.
 pub(crate) struct Guard {
     child: Child,
+    listen: SocketAddr,
     health: SocketAddr,
 }
 
@@ -35,7 +36,7 @@ impl Guard {
     }
 
     fn spawn(listen: SocketAddr, certificate: &Certificate, flags: &[&str], log: Stdio) -> Self {
-        let health = free_address(Ipv4Addr::LOCALHOST);
+        let health = free_address(listen.ip());
         let mut command = Command::new(env!("CARGO_BIN_EXE_tunnelguard"));
         command.env_clear().arg("serve");
         command.args(["--listen", &listen.to_string()]);
@@ -45,7 +46,11 @@ impl Guard {
         command.args(flags);
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(log).spawn().expect("the binary starts");
-        Self { child, health }
+        Self {
+            child,
+            listen,
+            health,
+        }
     }
 
     fn await_ready(&mut self) {
@@ -56,14 +61,19 @@ impl Guard {
         });
     }
 
+    /// Where it answers reviews.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where it answers probes.
+    pub(crate) fn health(&self) -> SocketAddr {
+        self.health
+    }
+
     /// Whether it wants reviews.
     pub(crate) fn ready(&self) -> bool {
         get(self.health, "/readyz").is_some()
-    }
-
-    /// Whether it lives.
-    pub(crate) fn live(&self) -> bool {
-        get(self.health, "/livez").is_some()
     }
 
     /// Its series whose name begins with `prefix`, each with its value.

@@ -25,14 +25,14 @@ pub(crate) use answer::Answer;
 pub(crate) use answering_webhook::AnsweringWebhook;
 pub(crate) use balancer::Balancer;
 pub(crate) use control_plane::{ControlPlane, USERS};
-pub(crate) use guard::Guard;
-pub(crate) use stage::{Certificate, FailurePolicy, Stage, service_address};
+pub(crate) use guard::{Guard, series};
+pub(crate) use stage::{Certificate, FailurePolicy, Stage};
 
 /// How long anything may take before it counts as hung: far more than the slowest machine needs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-/// A runtime for a server that a test needs beside itself.
-fn one_thread() -> Runtime {
+/// A runtime for what a test needs beside itself.
+pub(crate) fn one_thread() -> Runtime {
     let mut builder = Builder::new_multi_thread();
     let runtime = builder.worker_threads(1).enable_all().build();
     runtime.expect("a runtime")

@@ -1,0 +1,21 @@
+//! What a user's request meets while replicas restart, die, are flooded, are stared at or get new
+//! certificates: the API server and users are real, and every answer is counted.
+
+mod killed_mid_request;
+mod rolling_restarts;
+mod scene;
+mod users;
+
+use crate::Test;
+use crate::harness::ControlPlane;
+
+/// A test for each scenario.
+pub(crate) fn tests() -> Vec<Test> {
+    let scenarios: [(&str, fn(&ControlPlane)); _] = [
+        ("rolling_restarts", rolling_restarts::play),
+        ("killed_mid_request", killed_mid_request::play),
+    ];
+    let tests =
+        scenarios.map(|(name, play)| (format!("nothing_lost::{name}"), Box::new(play) as _));
+    tests.into()
+}
