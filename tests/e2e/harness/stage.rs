@@ -62,10 +62,14 @@ impl Certificate {
         self.0.path().join("pki").join(name)
     }
 
+    /// Its authority, in PEM.
+    pub(crate) fn authority(&self) -> Vec<u8> {
+        fs::read(self.file("ca.crt")).expect("an authority")
+    }
+
     /// Its authority, as a webhook's `clientConfig` has it.
     pub(crate) fn authority_bundle(&self) -> String {
-        let pem = fs::read(self.file("ca.crt")).expect("an authority");
-        base64::engine::general_purpose::STANDARD.encode(pem)
+        base64::engine::general_purpose::STANDARD.encode(self.authority())
     }
 }
 
@@ -108,6 +112,20 @@ impl<'a> Stage<'a> {
                 webhook["failurePolicy"] = format!("{failure_policy:?}").into();
             }
             self.plane.apply(&object.to_string());
+        }
+    }
+
+    /// Has the API server trust these authorities, in PEM, with both webhooks.
+    pub(crate) fn trust(&self, bundle: &[u8]) {
+        let bundle = base64::engine::general_purpose::STANDARD.encode(bundle);
+        let path = "/webhooks/0/clientConfig/caBundle";
+        let patch = json!([{"op": "replace", "path": path, "value": bundle}]).to_string();
+        for kind in [
+            "mutatingwebhookconfiguration",
+            "validatingwebhookconfiguration",
+        ] {
+            let patch = ["patch", kind, "tunnelguard", "--type=json", "-p", &patch];
+            run(&mut self.plane.kubectl(patch), "");
         }
     }
 

@@ -5,7 +5,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::scene::Scene;
-use super::users::{Outcome, Users};
+use super::tally::Outcome;
+use super::users::Users;
 use crate::harness::{ControlPlane, Guard, await_some};
 
 const USERS: usize = 16;

@@ -4,6 +4,9 @@
 mod killed_mid_request;
 mod rolling_restarts;
 mod scene;
+mod silent_clients;
+mod stranger;
+mod tally;
 mod users;
 
 use crate::Test;
@@ -14,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let scenarios: [(&str, fn(&ControlPlane)); _] = [
         ("rolling_restarts", rolling_restarts::play),
         ("killed_mid_request", killed_mid_request::play),
+        ("silent_clients", silent_clients::play),
     ];
     let tests =
         scenarios.map(|(name, play)| (format!("nothing_lost::{name}"), Box::new(play) as _));
