@@ -1,7 +1,9 @@
 //! What a user's request meets while replicas restart, die, are flooded, are stared at or get new
 //! certificates: the API server and users are real, and every answer is counted.
 
+mod flood;
 mod killed_mid_request;
+mod overload;
 mod rolling_restarts;
 mod scene;
 mod silent_clients;
@@ -17,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let scenarios: [(&str, fn(&ControlPlane)); _] = [
         ("rolling_restarts", rolling_restarts::play),
         ("killed_mid_request", killed_mid_request::play),
+        ("overload", overload::play),
         ("silent_clients", silent_clients::play),
     ];
     let tests =
