@@ -25,7 +25,9 @@ struct Shared {
     connections: HashMap<usize, Connection>,
     /// Connections that ended while the replica owed an answer.
     cut_off: HashMap<SocketAddr, usize>,
-    /// Connections that found nobody.
+    /// Connections that came.
+    dialled: usize,
+    /// Those of them that found nobody.
     refused: usize,
 }
 
@@ -56,6 +58,11 @@ impl Balancer {
     /// New connections go to these in turn; those that are open stay where they are.
     pub(crate) fn forward_to(&self, replicas: impl IntoIterator<Item = SocketAddr>) {
         self.shared.lock().expect("no panic").replicas = replicas.into_iter().collect();
+    }
+
+    /// How many connections have come.
+    pub(crate) fn dialled(&self) -> usize {
+        self.shared.lock().expect("no panic").dialled
     }
 
     /// How many connections found nobody.
@@ -107,7 +114,9 @@ async fn accept(listener: TcpListener, shared: Arc<Mutex<Shared>>) {
 async fn forward(client: TcpStream, turn: usize, shared: &Mutex<Shared>) -> Option<()> {
     let opened = Instant::now();
     let replica = {
-        let replicas = &shared.lock().expect("no panic").replicas;
+        let mut shared = shared.lock().expect("no panic");
+        shared.dialled += 1;
+        let replicas = &shared.replicas;
         *replicas.get(turn % replicas.len().max(1))?
     };
     let stream = TcpStream::connect(replica).await.ok()?;

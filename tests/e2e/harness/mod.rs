@@ -1,11 +1,5 @@
 //! What the tests stand on: a control plane, guards behind a Service of it, and clients.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "parts that the tests to come stand on"
-)]
-
 mod answer;
 mod answering_webhook;
 mod balancer;

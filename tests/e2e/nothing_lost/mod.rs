@@ -1,6 +1,7 @@
 //! What a user's request meets while replicas restart, die, are flooded, are stared at or get new
 //! certificates: the API server and users are real, and every answer is counted.
 
+mod certificate_replaced;
 mod flood;
 mod killed_mid_request;
 mod overload;
@@ -21,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("killed_mid_request", killed_mid_request::play),
         ("overload", overload::play),
         ("silent_clients", silent_clients::play),
+        ("certificate_replaced", certificate_replaced::play),
     ];
     let tests =
         scenarios.map(|(name, play)| (format!("nothing_lost::{name}"), Box::new(play) as _));
