@@ -6,6 +6,7 @@
 // Whatever fails here fails before anybody's eyes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 mod harness;
 
 use std::env;

@@ -17,14 +17,15 @@ use crate::harness::ControlPlane;
 
 /// A test for each scenario.
 pub(crate) fn tests() -> Vec<Test> {
-    let scenarios: [(&str, fn(&ControlPlane)); _] = [
-        ("rolling_restarts", rolling_restarts::play),
-        ("killed_mid_request", killed_mid_request::play),
-        ("overload", overload::play),
-        ("silent_clients", silent_clients::play),
-        ("certificate_replaced", certificate_replaced::play),
-    ];
-    let tests =
-        scenarios.map(|(name, play)| (format!("nothing_lost::{name}"), Box::new(play) as _));
-    tests.into()
+    vec![
+        scenario("rolling_restarts", rolling_restarts::play),
+        scenario("killed_mid_request", killed_mid_request::play),
+        scenario("overload", overload::play),
+        scenario("silent_clients", silent_clients::play),
+        scenario("certificate_replaced", certificate_replaced::play),
+    ]
+}
+
+fn scenario(name: &str, play: fn(&ControlPlane)) -> Test {
+    (format!("nothing_lost::{name}"), Box::new(play))
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::tally::{Outcome, Tally};
-use crate::harness::{ControlPlane, await_some, one_thread};
+use crate::harness::{Answer, ControlPlane, await_some, one_thread};
 
 /// Users at work, each with an entry of their own.
 pub(super) struct Users {
@@ -142,17 +142,9 @@ impl User {
         let request = Request::builder().method(method).uri(path);
         let request = request.header("content-type", "application/json");
         let request = request.body(body).expect("a request");
-        let exchange = async {
-            let answer = self.client.send(request).await?;
-            let status = answer.status().as_u16();
-            Ok((status, answer.into_body().collect_bytes().await?))
-        };
-        match exchange.await {
-            Ok((status, body)) => (status, serde_json::from_slice(&body).expect("JSON")),
-            Err(error) => {
-                let error: kube::Error = error;
-                (0, json!({"message": error.to_string()}))
-            }
+        match Answer::to(&self.client, request).await {
+            Ok(answer) => (answer.code, answer.body),
+            Err(error) => (0, json!({"message": error.to_string()})),
         }
     }
 }
