@@ -6,6 +6,7 @@
 // Every line here is a test's or a test's helper's: a panic is how they fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod comparison;
 mod harness;
 mod nothing_lost;
 mod responses;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let mut tests = responses::tests();
     tests.extend(transcript::tests());
+    tests.extend(comparison::tests());
     tests.extend(nothing_lost::tests());
     if arguments.list {
         return run(&arguments, tests, None);

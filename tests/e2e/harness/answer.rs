@@ -29,6 +29,11 @@ impl Answer {
         })
     }
 
+    /// Whether it is done, or would be in a dry run.
+    pub(crate) fn is_allowed(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+
     /// What a `Status` says; empty for an object.
     pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()

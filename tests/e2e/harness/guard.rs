@@ -91,6 +91,15 @@ impl Guard {
         self.metrics(prefix).iter().map(|(_, value)| value).sum()
     }
 
+    /// Whether both webhooks have been asked.
+    pub(crate) fn has_been_asked(&self) -> bool {
+        let asked = |webhook| {
+            let reviews = format!("tunnelguard_reviews_total{{webhook=\"{webhook}\"");
+            self.metric(&reviews) > 0.0
+        };
+        asked("mutate") && asked("validate")
+    }
+
     /// Sends it a signal: `TERM`, `KILL`, `STOP` or `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

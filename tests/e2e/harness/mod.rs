@@ -3,7 +3,9 @@
 mod answer;
 mod answering_webhook;
 mod balancer;
+mod cel;
 mod control_plane;
+mod dry_run;
 mod guard;
 mod stage;
 
@@ -18,7 +20,9 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) use answer::Answer;
 pub(crate) use answering_webhook::AnsweringWebhook;
 pub(crate) use balancer::Balancer;
+pub(crate) use cel::{CelPolicies, Repair};
 pub(crate) use control_plane::{ControlPlane, USERS};
+pub(crate) use dry_run::Writer;
 pub(crate) use guard::{Guard, series};
 pub(crate) use stage::{Certificate, FailurePolicy, Stage};
 

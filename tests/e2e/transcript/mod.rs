@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     failure_policy: FailurePolicy,
     /// Flags of `tunnelguard serve`.
     flags: Vec<String>,
+    /// Whether the validating policy of `examples/cel` is in force, too.
+    cel: bool,
     /// Mutating webhooks of others.
     others: Vec<Other>,
 }

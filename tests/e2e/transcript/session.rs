@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Setup;
-use crate::harness::{AnsweringWebhook, ControlPlane, Guard, Stage, USERS, repository};
+use crate::harness::{
+    AnsweringWebhook, CelPolicies, ControlPlane, Guard, Repair, Stage, USERS, repository,
+};
 
 /// A namespace, a guard that judges what is written to it, and users at their shells.
 pub(crate) struct Session<'a> {
@@ -22,6 +24,7 @@ pub(crate) struct Session<'a> {
     /// Each user's kubeconfig.
     kubeconfigs: TempDir,
     _others: Vec<AnsweringWebhook>,
+    _policies: Option<CelPolicies<'a>>,
     /// How much of the audit log was shown.
     audited: u64,
     /// The guard's series when they were last shown.
@@ -45,6 +48,9 @@ impl<'a> Session<'a> {
             directory,
             kubeconfigs,
             _others: Vec::new(),
+            _policies: setup
+                .cel
+                .then(|| CelPolicies::apply(plane, Repair::None, &[])),
             audited: 0,
             counted: BTreeMap::new(),
         };
@@ -75,14 +81,7 @@ impl<'a> Session<'a> {
         }
         self.stage.register(setup.failure_policy);
         let guard = self.guard.as_ref().expect("it was started");
-        self.stage.await_reviews(|| {
-            let asked = |webhook: &str| {
-                let series = guard.metrics("tunnelguard_reviews_total");
-                let mut asked = series.iter().filter(|(name, _)| name.contains(webhook));
-                asked.any(|(_, count)| *count > 0.0)
-            };
-            asked("mutate") && asked("validate")
-        });
+        self.stage.await_reviews(|| guard.has_been_asked());
     }
 
     fn start_guard(&mut self) {
