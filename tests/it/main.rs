@@ -6,6 +6,7 @@
 // Every line here is a test's or a test's helper's: a panic is how they fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cel_policies;
 mod cli;
 mod corpus;
 mod docs;
