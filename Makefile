@@ -68,5 +68,5 @@ $(CONTROL_PLANE):
 	$(call stage,control-plane: building once,$(CONTROL_PLANE_SOURCE)/build.sh $(dir $(CONTROL_PLANE)))
 
 .PHONY: bench
-bench: ## Measure the decision core and the webhook; see docs/performance.md
-	cargo bench --locked
+bench: $(CONTROL_PLANE) ## Measure the decision core, the webhook and a create; see docs/performance.md
+	CONTROL_PLANE=$(CONTROL_PLANE) cargo bench --locked
