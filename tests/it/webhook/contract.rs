@@ -152,6 +152,28 @@ async fn what_is_too_large_or_misdirected_is_refused() {
     }
 }
 
+/// The end-to-end tests show the API server the same answers: they are ours, to the letter.
+#[tokio::test]
+async fn the_refusals_shown_to_an_api_server_are_ours() {
+    let vectors = include_str!("../../e2e/responses/vectors.yaml");
+    let vectors: Vec<Value> = serde_saphyr::from_str(vectors).unwrap();
+    let server = Serving::start();
+    let large = " ".repeat(9 << 20);
+    for (method, path, body) in [
+        (Method::POST, "/validate", "{}".to_owned()),
+        (Method::POST, "/", String::new()),
+        (Method::GET, "/validate", String::new()),
+        (Method::POST, "/mutate", large),
+    ] {
+        let mut client = server.client().await;
+        let answer = client.send(method, path, body).await;
+        let is_same = |row: &&Value| row["status"] == answer.status.as_u16();
+        let shown = vectors.iter().find(is_same);
+        let shown = shown.unwrap_or_else(|| panic!("no vector for {}", answer.status));
+        assert_eq!(shown["text"], answer.body);
+    }
+}
+
 #[tokio::test]
 async fn probes_are_answered_until_sigterm_ends_it_in_order() {
     let mut server = Serving::start();
