@@ -8,14 +8,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// What a connection is at, in the order in which it gets there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Accepted; over TLS the handshake is not finished.
     Handshake,
-    /// Open, and its first byte (HTTP/2: its preface) has not come.
+    /// HTTP/2: open, and its preface has not come.
+    Preface,
+    /// HTTP/1: open, and its first byte has not come.
     Opening,
     /// HTTP/1: a header has begun.
     Header,
@@ -27,8 +29,9 @@ pub(super) enum Stage {
     Multiplexed,
 }
 
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     Stage::Handshake,
+    Stage::Preface,
     Stage::Opening,
     Stage::Header,
     Stage::Request,
@@ -48,6 +51,7 @@ pub(super) struct Activity {
     state: Arc<AtomicU64>,
     /// Requests that are not answered yet, answers that are not sent included.
     unanswered: Arc<AtomicU32>,
+    dismissed: watch::Sender<bool>,
 }
 
 impl Activity {
@@ -57,13 +61,40 @@ impl Activity {
             accepted: Instant::now(),
             state: Arc::default(),
             unanswered: Arc::default(),
+            dismissed: watch::Sender::new(false),
         }
+    }
+
+    /// Asks the connection to end as soon as nothing is unanswered on it.
+    pub(super) fn dismiss(&self) {
+        self.dismissed.send_replace(true);
+    }
+
+    /// Whether it is asked to end.
+    pub(super) fn is_dismissed(&self) -> bool {
+        *self.dismissed.borrow()
+    }
+
+    /// Waits for being asked to end.
+    pub(super) async fn dismissed(&self) {
+        // It fails only where nobody could ask any more, and this value can.
+        let _ = self.dismissed.subscribe().wait_for(|asked| *asked).await;
     }
 
     pub(super) fn stage(&self) -> Stage {
         let index = self.state.load(Ordering::Relaxed) & ((1 << STAGE_BITS) - 1);
         // Only `enter` writes these bits.
         STAGES[usize::try_from(index).unwrap_or_default()]
+    }
+
+    /// Whether nothing of a request has come that is not answered. Over HTTP/1 a connection that was
+    /// never used is one of those: its client may keep it for the next request.
+    pub(super) fn rests(&self) -> bool {
+        match self.stage() {
+            Stage::Opening | Stage::Resting => true,
+            Stage::Multiplexed => !self.is_busy(),
+            Stage::Handshake | Stage::Preface | Stage::Header | Stage::Request => false,
+        }
     }
 
     /// Whether something was asked and is not answered.

@@ -19,6 +19,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
+    task::yield_now,
 };
 
 use super::{
@@ -74,10 +75,18 @@ impl Surroundings {
     /// HTTP/2 has a message for it that loses nothing (GOAWAY, RFC 9113 §6.8), so it is sent as
     /// soon as the server leaves or somebody waits for a place, or once the connection is open if
     /// that is later. HTTP/1 has only `Connection: close` on an answer, and closing: a request on
-    /// the wire at that moment is lost, so what rests is let rest until the end.
+    /// the wire at that moment is lost, so what rests is let rest until the end, or until its place
+    /// is needed.
     async fn told_to_end(&mut self, protocol: Protocol, activity: &Activity) {
         match protocol {
-            Protocol::Http1 => self.phase.reached(Phase::Closing).await,
+            Protocol::Http1 => {
+                tokio::select! {
+                    () = self.phase.reached(Phase::Closing) => {}
+                    () = activity.dismissed() => {}
+                }
+                // What the system has received is read first: the runtime asks it meanwhile.
+                yield_now().await;
+            }
             Protocol::Http2 => {
                 tokio::select! {
                     () = self.phase.reached(Phase::Leaving) => {}
@@ -120,8 +129,9 @@ where
             let mut response = response.await?;
             match protocol {
                 Protocol::Http1 => {
+                    let ends = around.want_it_ended() || asked.0.is_dismissed();
                     drop(asked);
-                    end_if_wanted(&mut response, &around);
+                    end_if_wanted(&mut response, ends);
                 }
                 // Flow control may keep it from being sent.
                 Protocol::Http2 => {
@@ -163,8 +173,8 @@ impl Drop for Asked {
 ///
 /// That goes with every 503, too: a retry should be dialled anew, since behind a Service only a
 /// new connection may reach another Pod.
-fn end_if_wanted(response: &mut Response, around: &Surroundings) {
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE || around.want_it_ended() {
+fn end_if_wanted(response: &mut Response, wanted: bool) {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE || wanted {
         let headers = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -196,6 +206,7 @@ mod tests {
     use hyper::client::conn::{http1, http2};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        net::{TcpListener, TcpStream},
         task::JoinHandle,
         time::{Instant, sleep},
     };
@@ -206,19 +217,26 @@ mod tests {
     /// The client's end of a connection, and the task that serves it and says how long it lasted.
     fn connect(protocol: Protocol) -> (DuplexStream, JoinHandle<Duration>) {
         let (client, server) = duplex(64 * 1024);
-        let routes = Router::new().route("/", post(async |body: String| body));
         let begin = Instant::now();
         let served = tokio::spawn(async move {
-            let surroundings = Surroundings {
-                phase: Lifecycle::new().view(),
-                crowded: watch::channel(false).1,
-            };
-            let activity = Activity::begin();
-            let ended = serve(server, protocol, routes, activity, surroundings).await;
-            tracing::debug!(?ended);
+            serve_alone(server, protocol, Activity::begin()).await;
             begin.elapsed()
         });
         (client, served)
+    }
+
+    /// Serves a connection that nobody else wants.
+    async fn serve_alone<S>(stream: S, protocol: Protocol, activity: Activity)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let routes = Router::new().route("/", post(async |body: String| body));
+        let surroundings = Surroundings {
+            phase: Lifecycle::new().view(),
+            crowded: watch::channel(false).1,
+        };
+        let ended = serve(stream, protocol, routes, activity, surroundings).await;
+        tracing::debug!(?ended);
     }
 
     fn request() -> Request<Body> {
@@ -240,6 +258,35 @@ mod tests {
         }
         let ended = served.await.expect("no panic");
         assert_eq!(ended, Duration::from_secs(2 * 95 + 120));
+    }
+
+    /// Over real sockets: what the system has received is not known before it is asked.
+    #[tokio::test]
+    async fn http1_that_is_asked_to_end_answers_what_has_arrived() {
+        let request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1";
+        for (requests_before, arrives) in [(0, false), (0, true), (1, false), (1, true)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("its address");
+            let mut client = TcpStream::connect(address).await.expect("a connection");
+            let (server, _) = listener.accept().await.expect("a connection");
+            let activity = Activity::begin();
+            let served = tokio::spawn(serve_alone(server, Protocol::Http1, activity.clone()));
+            let mut answer = [0; 512];
+            for _ in 0..requests_before {
+                client.write_all(request).await.expect("written");
+                assert_ne!(client.read(&mut answer).await.expect("an answer"), 0);
+            }
+            yield_now().await;
+            let mut client = client.into_std().expect("a socket");
+            if arrives {
+                std::io::Write::write_all(&mut client, request).expect("written");
+            }
+            activity.dismiss();
+            served.await.expect("no panic");
+            let count = std::io::Read::read(&mut client, &mut answer).expect("an end");
+            let answer = String::from_utf8_lossy(&answer[..count]);
+            assert_eq!(answer.contains("connection: close"), arrives, "{answer}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

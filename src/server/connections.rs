@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::{
     sync::watch,
     task::{AbortHandle, Id, JoinError, JoinSet},
+    time::Instant,
 };
 
 use super::{
@@ -12,14 +13,35 @@ use super::{
     metrics::ConnectionMetrics,
 };
 
+/// How long a connection at rest may take to end: it reads once and says goodbye, which one whose
+/// client takes nothing cannot.
+const TO_LEAVE: Duration = Duration::from_millis(100);
+
 /// The tasks that serve connections. Dropping it ends them all.
 pub(super) struct Connections {
     bounds: Bounds,
     tasks: JoinSet<()>,
-    open: HashMap<Id, (Activity, AbortHandle)>,
+    open: HashMap<Id, Open>,
     /// Read by every connection: while it is set, each answer ends its connection.
     crowded: watch::Sender<bool>,
     metrics: ConnectionMetrics,
+}
+
+struct Open {
+    activity: Activity,
+    task: AbortHandle,
+    /// Since when it is asked to end. It is counted as evicted then.
+    dismissed: Option<Instant>,
+}
+
+/// Whether one more connection may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Now,
+    /// Once a connection at rest has ended, which it was asked to.
+    Soon,
+    /// Not before somebody has waited for longer.
+    Later,
 }
 
 /// How many connections there may be, and how long each may hold its place against another.
@@ -27,6 +49,18 @@ pub(super) struct Connections {
 pub(super) struct Bounds {
     pub(super) connections: usize,
     pub(super) patience: Duration,
+}
+
+impl Bounds {
+    /// One at rest may hold its place for half as long again. Requests that were shed come again
+    /// after whole seconds, perhaps on a connection that has rested since: with a patience of one
+    /// second it would otherwise be ended just then.
+    fn patience_with(self, activity: &Activity) -> Duration {
+        match activity.rests() {
+            true => self.patience * 3 / 2,
+            false => self.patience,
+        }
+    }
 }
 
 impl Connections {
@@ -52,7 +86,13 @@ impl Connections {
         connection: impl Future<Output = ()> + Send + 'static,
     ) {
         let task = self.tasks.spawn(connection);
-        self.open.insert(task.id(), (activity, task));
+        let id = task.id();
+        let open = Open {
+            activity,
+            task,
+            dismissed: None,
+        };
+        self.open.insert(id, open);
         self.metrics.open.inc();
     }
 
@@ -80,13 +120,16 @@ impl Connections {
     /// honest ones than there is room for can shut others out.
     pub(super) fn make_room(&mut self) -> bool {
         let full = self.open.len() >= self.bounds.connections;
-        let room = !full || self.evict(|_| true);
+        let room = if full {
+            self.evict(|_| true)
+        } else {
+            Room::Now
+        };
         self.crowded.send_if_modified(|crowded| {
-            let changes = *crowded == room;
-            *crowded = !room;
-            changes
+            let before = std::mem::replace(crowded, room == Room::Later);
+            before != *crowded
         });
-        room
+        room == Room::Now
     }
 
     /// Ends the connection that has stalled longest with a request on it, if there is one that has
@@ -100,32 +143,61 @@ impl Connections {
     pub(super) fn all_rest(&self) -> bool {
         let rests = |activity: &Activity| match activity.stage() {
             Stage::Resting => true,
-            Stage::Opening => activity.waiting() >= self.bounds.patience,
+            Stage::Opening | Stage::Preface => activity.waiting() >= self.bounds.patience,
             _ => false,
         };
-        self.open.values().all(|(activity, _)| rests(activity))
+        self.open.values().all(|open| rests(&open.activity))
     }
 
     /// Ends the connection, among those of `some`, that has waited longest for its client; those
     /// who have not sent a whole request go before those who rest after one.
-    fn evict(&mut self, some: impl Fn(&Activity) -> bool) -> bool {
-        let waiting = self.open.iter().filter(|(_, (activity, _))| some(activity));
-        let waiting = waiting.filter_map(|(id, (activity, _))| {
-            let waiting = activity.waiting();
-            let multiplexed = activity.stage() == Stage::Multiplexed;
-            let rests = activity.stage() == Stage::Resting || (multiplexed && !activity.is_busy());
-            (waiting >= self.bounds.patience).then_some(((!rests, waiting), *id))
+    ///
+    /// One at rest over HTTP/1 is only asked to: its client may have sent a request this moment,
+    /// which would be lost.
+    fn evict(&mut self, some: impl Fn(&Activity) -> bool) -> Room {
+        if let Some(room) = self.await_the_dismissed() {
+            return room;
+        }
+        let waiting = self.open.iter_mut().filter_map(|(id, open)| {
+            let (activity, waiting) = (&open.activity, open.activity.waiting());
+            let ends = some(activity) && waiting >= self.bounds.patience_with(activity);
+            let asked = matches!(activity.stage(), Stage::Resting | Stage::Multiplexed);
+            let before_others = !asked || activity.is_busy();
+            ends.then_some(((before_others, waiting), *id, open))
         });
-        let longest = waiting.max_by_key(|(order, _)| *order).map(|(_, id)| id);
-        let Some(id) = longest else {
-            return false;
+        let Some((_, id, open)) = waiting.max_by_key(|(order, ..)| *order) else {
+            return Room::Later;
         };
-        if let Some((_, task)) = self.open.get(&id) {
-            task.abort();
+        if open.dismissed.is_none() {
+            self.metrics.evicted.inc();
+        }
+        if matches!(open.activity.stage(), Stage::Opening | Stage::Resting) {
+            open.dismissed = Some(Instant::now());
+            open.activity.dismiss();
+            return Room::Soon;
+        }
+        self.abort(id)
+    }
+
+    /// Gives a connection at rest that was asked to end the time to do so.
+    fn await_the_dismissed(&mut self) -> Option<Room> {
+        let mut open = self.open.iter();
+        let (id, since) = open.find_map(|(id, open)| {
+            let since = open.dismissed.filter(|_| open.activity.rests());
+            since.map(|since| (*id, since))
+        })?;
+        Some(match since.elapsed() < TO_LEAVE {
+            true => Room::Soon,
+            false => self.abort(id),
+        })
+    }
+
+    fn abort(&mut self, id: Id) -> Room {
+        if let Some(open) = self.open.get(&id) {
+            open.task.abort();
         }
         self.forget(id);
-        self.metrics.evicted.inc();
-        true
+        Room::Now
     }
 
     fn forget(&mut self, id: Id) {
@@ -177,44 +249,80 @@ mod tests {
 
     fn left(connections: &Connections) -> Vec<Stage> {
         let open = connections.open.values();
-        open.map(|(activity, _)| activity.stage()).collect()
+        open.map(|open| open.activity.stage()).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_one_that_waited_longest_makes_room() {
-        use Stage::{Handshake, Header, Multiplexed, Opening, Request, Resting};
-        for (name, open, expected) in [
-            ("the older", [(Header, 5), (Opening, 4)], Some(Header)),
+        use Stage::{Handshake, Header, Multiplexed, Opening, Preface, Request, Resting};
+        // (case, who is open since which second, who makes room at second 10, whether it is asked)
+        for (name, open, leaves, is_asked) in [
+            ("the older", [(Header, 5), (Preface, 4)], 1, false),
+            ("never used", [(Header, 5), (Opening, 4)], 1, true),
             (
-                "silent before resting",
+                "silent, not resting",
                 [(Resting, 0), (Handshake, 8)],
-                Some(Resting),
+                1,
+                false,
             ),
-            (
-                "half a body",
-                [(Request, 2), (Handshake, 3)],
-                Some(Handshake),
-            ),
-            (
-                "many at once",
-                [(Multiplexed, 1), (Request, 7)],
-                Some(Multiplexed),
-            ),
+            ("half a body", [(Request, 2), (Handshake, 3)], 0, false),
+            ("a second", [(Resting, 9), (Handshake, 9)], 1, false),
+            ("many at once", [(Multiplexed, 1), (Request, 7)], 1, false),
             (
                 "the older at rest",
                 [(Resting, 1), (Multiplexed, 2)],
-                Some(Multiplexed),
+                0,
+                true,
             ),
-            ("none long enough", [(Request, 10), (Resting, 10)], None),
+            (
+                "one before the other",
+                [(Resting, 3), (Multiplexed, 2)],
+                1,
+                false,
+            ),
         ] {
             let mut connections = waiting(2, &open).await;
-            assert_eq!(connections.make_room(), expected.is_some(), "{name}");
-            assert_eq!(*connections.crowded.borrow(), expected.is_none(), "{name}");
-            match expected {
-                Some(kept) => assert_eq!(left(&connections), [kept], "{name}"),
-                None => assert_eq!(left(&connections).len(), 2, "{name}"),
+            if is_asked {
+                assert!(!connections.make_room(), "{name}: it has to end first");
+                assert_eq!(left(&connections).len(), 2, "{name}");
+                tokio::time::advance(TO_LEAVE).await;
             }
+            assert!(connections.make_room(), "{name}");
+            assert!(!*connections.crowded.borrow(), "{name}");
+            assert_eq!(left(&connections), [open[1 - leaves].0], "{name}");
+            assert_eq!(connections.metrics.evicted.get(), 1, "{name}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_has_to_go_too_soon() {
+        use Stage::{Opening, Request, Resting};
+        for open in [[(Request, 10), (Resting, 10)], [(Opening, 9), (Resting, 9)]] {
+            let mut connections = waiting(2, &open).await;
+            assert!(!connections.make_room(), "{open:?}");
+            assert!(*connections.crowded.borrow(), "{open:?}");
+            assert_eq!(connections.metrics.evicted.get(), 0, "{open:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_asked_to_end_and_gets_a_request_is_left_alone() {
+        let mut connections = waiting(2, &[(Stage::Resting, 0), (Stage::Resting, 1)]).await;
+        assert!(!connections.make_room());
+        let asked = connections
+            .open
+            .values()
+            .find(|open| open.dismissed.is_some());
+        let asked = asked.expect("the older").activity.clone();
+        asked.dismissed().await;
+        asked.request_began();
+        tokio::time::advance(TO_LEAVE).await;
+        assert!(!connections.make_room(), "the other is asked");
+        assert_eq!(left(&connections).len(), 2);
+        tokio::time::advance(TO_LEAVE).await;
+        assert!(connections.make_room());
+        assert_eq!(left(&connections), [Stage::Request]);
+        assert_eq!(connections.metrics.evicted.get(), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -231,10 +339,9 @@ mod tests {
         let mut connections = waiting(9, &[(Stage::Resting, 0), (Stage::Multiplexed, 2)]).await;
         connections.end_a_stalled_request();
         assert_eq!(left(&connections).len(), 2, "nobody holds one");
-        let multiplexed = connections.open.values().find_map(|(activity, _)| {
-            let found = activity.stage() == Stage::Multiplexed;
-            found.then(|| activity.clone())
-        });
+        let mut open = connections.open.values().map(|open| &open.activity);
+        let multiplexed = open.find(|activity| activity.stage() == Stage::Multiplexed);
+        let multiplexed = multiplexed.cloned();
         multiplexed.expect("as begun").request_began();
         connections.end_a_stalled_request();
         assert_eq!(left(&connections).len(), 2, "it has just begun");

@@ -54,8 +54,8 @@ pub(super) enum Protocol {
 pub(super) struct HeaderDeadline<S> {
     stream: S,
     activity: Activity,
-    /// Bytes that still belong to the opening.
-    opening: usize,
+    /// HTTP/2: bytes that its preface lacks.
+    preface: usize,
     deadline: Instant,
     /// Set to `deadline` only when a read has to wait: a header that comes in one piece, as the
     /// API server's does, never touches the timer.
@@ -65,15 +65,15 @@ pub(super) struct HeaderDeadline<S> {
 impl<S> HeaderDeadline<S> {
     /// Wraps a connection at the moment it is open.
     pub(super) fn new(stream: S, protocol: Protocol, activity: Activity) -> Self {
-        activity.enter(Stage::Opening);
+        activity.enter(match protocol {
+            Protocol::Http1 => Stage::Opening,
+            Protocol::Http2 => Stage::Preface,
+        });
         let deadline = Instant::now() + OPENING_LIMIT;
         Self {
             stream,
             activity,
-            opening: match protocol {
-                Protocol::Http1 => 0,
-                Protocol::Http2 => PREFACE_LENGTH,
-            },
+            preface: PREFACE_LENGTH,
             deadline,
             timer: Box::pin(sleep_until(deadline)),
         }
@@ -84,8 +84,8 @@ impl<S> HeaderDeadline<S> {
             return;
         }
         match self.activity.stage() {
-            Stage::Opening if self.opening > count => self.opening -= count,
-            Stage::Opening if self.opening > 0 => self.activity.enter(Stage::Multiplexed),
+            Stage::Preface if self.preface > count => self.preface -= count,
+            Stage::Preface => self.activity.enter(Stage::Multiplexed),
             Stage::Opening | Stage::Resting => {
                 self.deadline = Instant::now() + HEADER_LIMIT;
                 self.activity.enter(Stage::Header);
@@ -97,7 +97,7 @@ impl<S> HeaderDeadline<S> {
     /// Waits for the deadline of this stage, if it has one.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let missing = match self.activity.stage() {
-            Stage::Opening if self.opening > 0 => "no HTTP/2 preface was sent within 10 s",
+            Stage::Preface => "no HTTP/2 preface was sent within 10 s",
             Stage::Header => "a request header was not finished within 10 s",
             _ => return Poll::Pending,
         };
