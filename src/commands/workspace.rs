@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::mesh::destination_rule::{DestinationRule, is_destination_rule};
 use crate::mesh::service_entry::{GROUP, is_service_entry};
 use crate::mesh::view::Unmodelled;
 use crate::mesh::{MeshView, ServiceEntry};
@@ -87,6 +88,10 @@ impl Workspace {
                 name: name.name.into(),
             });
         }
+        if is_destination_rule(api_version, kind) {
+            let rule = DestinationRule::read(&document.value);
+            self.mesh.upsert_destination_rule(rule);
+        }
         if !is_service_entry(api_version, kind) {
             return;
         }
@@ -106,13 +111,7 @@ impl Workspace {
 /// The kinds that change what a sidecar does with a connection and that the simulation does not
 /// know yet: where one is in view, its answer is Unknown.
 fn is_unmodelled(api_version: &str, kind: &str) -> bool {
-    const OF_ISTIO: [&str; 5] = [
-        "DestinationRule",
-        "Sidecar",
-        "WorkloadEntry",
-        "VirtualService",
-        "EnvoyFilter",
-    ];
+    const OF_ISTIO: [&str; 4] = ["Sidecar", "WorkloadEntry", "VirtualService", "EnvoyFilter"];
     (api_version == "v1" && kind == "Service")
         || (api_version.starts_with(GROUP) && OF_ISTIO.contains(&kind))
 }

@@ -9,6 +9,7 @@
 )]
 
 pub mod address;
+pub mod destination_rule;
 pub mod field_path;
 mod lenient;
 pub(crate) mod line;
@@ -18,6 +19,7 @@ pub mod simulation;
 pub mod validation;
 pub mod view;
 
+pub use destination_rule::DestinationRule;
 pub use field_path::{FieldPath, Segment};
 pub use lenient::Problem;
 pub use service_entry::ServiceEntry;

@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::mesh::service_entry::Port;
-use crate::mesh::simulation::{Dial, Environment, Outcome, Prediction, Speech, simulate};
+use crate::mesh::simulation::{
+    Dial, Environment, Outcome, Prediction, Speech, is_tunnelled, simulate,
+};
 use crate::mesh::view::{Alone, EntriesOnly};
 use crate::mesh::{FieldPath, Mesh, MeshView, Overlay, ServiceEntry};
 
@@ -89,8 +91,8 @@ impl<'a> Subject<'a> {
             entries_only: view.of_entries_only(),
             known_addresses: OnceCell::new(),
         };
-        // Nobody sees it: it does nothing to anyone.
-        if subject.namespaces.is_empty() {
+        // Nobody sees it, so it does nothing to anyone; or nobody but sidecars dials it.
+        if subject.namespaces.is_empty() || subject.is_tunnelled() {
             return subject;
         }
         for port in &entry.ports {
@@ -117,6 +119,15 @@ impl<'a> Subject<'a> {
                 of_port: shared.clone(),
             });
         }
+    }
+
+    /// Whether sidecars make the CONNECT to every host of the entry, so that HTTP is right.
+    fn is_tunnelled(&self) -> bool {
+        let environment = &self.context.environment;
+        let mut hosts = self.entry.hosts.iter();
+        let is_tunnelled =
+            |host: &str| is_tunnelled(&self.view, host, &self.entry.namespace, environment);
+        !self.entry.hosts.is_empty() && hosts.all(|host| is_tunnelled(host))
     }
 
     /// Declared proxies; where there is none, what the entry's own names suggest.

@@ -42,6 +42,7 @@ impl Snapshot {
             outbound: self.outbound.or(self.policies.outbound).unwrap_or_default(),
             version: self.version.or(self.policies.version).unwrap_or_default(),
             names: Some(self.policies.proxies.names()),
+            root_namespace: self.policies.root_namespace.as_deref(),
         }
     }
 }

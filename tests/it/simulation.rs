@@ -9,7 +9,8 @@ use tunnelguard::mesh::service_entry::Location;
 use tunnelguard::mesh::simulation::{Names, OutboundPolicy};
 use tunnelguard::mesh::validation::validate;
 use tunnelguard::mesh::{
-    Dial, Environment, MeshView, Outcome, Overlay, Prediction, ServiceEntry, Speech, simulate,
+    DestinationRule, Dial, Environment, MeshView, Outcome, Overlay, Prediction, ServiceEntry,
+    Speech, simulate,
 };
 
 #[derive(Deserialize)]
@@ -29,6 +30,8 @@ struct Basic {
 struct Surprise {
     shape: String,
     entries: Vec<Value>,
+    #[serde(default)]
+    rules: Vec<Value>,
     dials: BTreeMap<String, String>,
 }
 
@@ -67,6 +70,17 @@ fn entry(short: &Value, position: usize) -> ServiceEntry {
     let metadata = json!({"name": format!("entry-{position}"), "namespace": namespace});
     let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": spec});
     serde_json::from_value(object).unwrap()
+}
+
+/// A whole DestinationRule from a row's short form.
+fn rule(short: &Value, position: usize) -> DestinationRule {
+    let mut spec = short.as_object().unwrap().clone();
+    let namespace = spec.remove("namespace").unwrap_or(json!("default"));
+    let tls = json!({"tls": {"mode": "SIMPLE"}});
+    spec.entry("host").or_insert(json!("my-company-proxy.com"));
+    spec.entry("trafficPolicy").or_insert(tls);
+    let metadata = json!({"name": format!("rule-{position}"), "namespace": namespace});
+    DestinationRule::read(&json!({"metadata": metadata, "spec": spec}))
 }
 
 fn view(entries: &[ServiceEntry]) -> MeshView {
@@ -133,6 +147,7 @@ fn basic_row(row: &Basic, version: &str, names: &Names) {
         outbound,
         version: version.parse().unwrap(),
         names: Some(names),
+        ..Environment::default()
     };
     let (aa, ro) = (OutboundPolicy::AllowAny, OutboundPolicy::RegistryOnly);
     let shape = &row.shape;
@@ -165,8 +180,18 @@ fn basic_row(row: &Basic, version: &str, names: &Names) {
 
 #[test]
 fn surprises() {
-    let rows: Vec<Surprise> =
-        serde_saphyr::from_str(include_str!("../fixtures/simulation/surprises.yaml")).unwrap();
+    rows(include_str!("../fixtures/simulation/surprises.yaml"));
+}
+
+#[test]
+fn destination_rules() {
+    rows(include_str!(
+        "../fixtures/simulation/destination_rules.yaml"
+    ));
+}
+
+fn rows(text: &str) {
+    let rows: Vec<Surprise> = serde_saphyr::from_str(text).unwrap();
     let names = names();
     for row in &rows {
         let entries: Vec<ServiceEntry> = row
@@ -175,7 +200,10 @@ fn surprises() {
             .enumerate()
             .map(|(n, short)| entry(short, n + 1))
             .collect();
-        let mesh = view(&entries);
+        let mut mesh = view(&entries);
+        for (n, short) in row.rules.iter().enumerate() {
+            mesh.upsert_destination_rule(rule(short, n));
+        }
         for (dialled, expected) in &row.dials {
             let (dial, environment) = parse(dialled, &names);
             let prediction = simulate(&mesh, &dial, &environment);

@@ -31,6 +31,14 @@ pub struct Environment<'a> {
     pub version: IstioVersion,
     /// Where host names lead, as far as it is known; lower case.
     pub names: Option<&'a Names>,
+    /// `meshConfig.rootNamespace`; `istio-system` where nothing says otherwise.
+    pub root_namespace: Option<&'a str>,
+}
+
+impl<'a> Environment<'a> {
+    pub(crate) fn root_namespace(&self) -> &'a str {
+        self.root_namespace.unwrap_or("istio-system")
+    }
 }
 
 /// Host name → addresses.

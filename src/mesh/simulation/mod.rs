@@ -9,22 +9,26 @@
 //!
 //! The steps are [`service`] (entries to services, and which a client sees), [`listener`]
 //! (services to listeners and filter chains, and which one is picked), [`cluster`] (where the
-//! chain's cluster forwards to) and [`words`] (the same told to a person).
+//! chain's cluster forwards to), [`upstream`] (what it does to the bytes) and [`words`] (the same told to a person).
 
 mod cluster;
 mod environment;
 mod listener;
 mod service;
+mod upstream;
 mod words;
 
 use std::fmt;
 use std::net::IpAddr;
 
+use super::destination_rule::DestinationRule;
 use super::service_entry::ServiceEntry;
 use super::view::{Mesh, Query, Unmodelled};
 pub use environment::{Environment, IstioVersion, Names, OutboundPolicy};
 use listener::Listener;
 use service::Service;
+pub use upstream::is_tunnelled;
+use upstream::{Destination, Upstream};
 
 /// What the client says first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -109,6 +113,19 @@ pub struct Prediction<'a> {
     pub(crate) trail: Trail<'a>,
 }
 
+impl<'a> Prediction<'a> {
+    /// The DestinationRule that puts what is forwarded into TLS.
+    pub fn wrapped_by(&self) -> Option<&'a DestinationRule> {
+        match &self.trail {
+            Trail::Way(Way {
+                end: End::Cluster(_, _, Upstream::Tls(rule)),
+                ..
+            }) => Some(rule),
+            _ => None,
+        }
+    }
+}
+
 /// What the words are made of.
 #[derive(Clone, Debug)]
 pub(crate) enum Trail<'a> {
@@ -144,8 +161,8 @@ pub(crate) enum ListenerKind {
 pub(crate) enum End<'a> {
     /// An HTTP connection manager, because of this service (none: the catch-all's).
     Http(Option<Service<'a>>),
-    /// The cluster of this service.
-    Cluster(Service<'a>, cluster::Target),
+    /// The cluster of this service, and what it does to the bytes.
+    Cluster(Service<'a>, cluster::Target, Upstream<'a>),
     /// No chain wants it: the outbound policy decides.
     Fallthrough,
 }
@@ -223,7 +240,14 @@ fn predict<'a>(
         }) => End::Http(Some(*service)),
         Some(chain) => {
             let target = cluster::resolve(mesh, &chain.service, dial, environment, behaviour);
-            End::Cluster(chain.service, target)
+            let destination = Destination {
+                host: chain.service.host,
+                namespace: &chain.service.entry.namespace,
+                port: chain.service.port.number,
+                client: &dial.namespace,
+            };
+            let upstream = Upstream::of(mesh, destination, environment);
+            End::Cluster(chain.service, target, upstream)
         }
         None if kind == ListenerKind::CatchAll && catches_http(dial, environment) => {
             End::Http(None)
@@ -251,7 +275,7 @@ fn conclude<'a>(
 ) -> Prediction<'a> {
     let outcome = match &end {
         End::Http(_) => Outcome::NotFound,
-        End::Cluster(_, target) => target.outcome(),
+        End::Cluster(_, target, upstream) => upstream.outcome(target.outcome()),
         End::Fallthrough if environment.outbound == OutboundPolicy::RegistryOnly => {
             Outcome::BlackHole
         }
@@ -259,7 +283,7 @@ fn conclude<'a>(
     };
     let by = match &end {
         End::Http(service) => service.map(|service| service.blame()),
-        End::Cluster(service, _) => Some(service.blame()),
+        End::Cluster(service, ..) => Some(service.blame()),
         End::Fallthrough => None,
     };
     let way = Way {

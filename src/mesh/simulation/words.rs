@@ -100,7 +100,13 @@ impl Way<'_> {
                 "nothing declares {}, and under ALLOW_ANY_DYNAMIC_DNS the catch-all listener parses it as HTTP, where no route matches a CONNECT",
                 dial.target()
             ),
-            End::Cluster(service, target) => cluster_reason(service, target, dial),
+            End::Cluster(service, target, upstream) => match upstream.reason() {
+                Some(clause) if target.outcome() == Outcome::Tunnel => {
+                    let name = entry_name(service.entry);
+                    format!("{name} declares it {}, {clause}", service.port.protocol)
+                }
+                _ => cluster_reason(service, target, dial),
+            },
             End::Fallthrough => self.fallthrough_reason(dial, environment),
         };
         if let Some(loser) = self.outranked {
@@ -164,7 +170,7 @@ impl Way<'_> {
                 protocol_of(service)
             ),
             End::Http(None) => "HTTP filter chain of the catch-all listener".to_owned(),
-            End::Cluster(service, _) => format!(
+            End::Cluster(service, ..) => format!(
                 "TCP filter chain, because of {} ({})",
                 entry_name(service.entry),
                 protocol_of(service)
@@ -179,11 +185,12 @@ impl Way<'_> {
                 Speech::Tls(_) => "the TLS handshake is parsed as HTTP: closed".to_owned(),
                 _ => "no route matches a CONNECT: 404, server: istio-envoy".to_owned(),
             },
-            (End::Cluster(service, target), _) => {
+            (End::Cluster(service, target, upstream), _) => {
                 let cluster = format!(
-                    "cluster outbound|{}||{}",
+                    "cluster outbound|{}||{}{}",
                     service.port.number,
-                    host_of(service)
+                    host_of(service),
+                    upstream.step()
                 );
                 match target {
                     Target::Dialled | Target::Selected => {

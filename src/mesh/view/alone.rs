@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::service_entry::ServiceEntry;
 
 use super::{Mesh, Query, Ranked, Unmodelled};
@@ -24,6 +25,10 @@ impl Mesh for Alone<'_> {
             sequence: 0,
         });
         own.into_iter().collect()
+    }
+
+    fn destination_rules(&self, _: &str) -> &[DestinationRule] {
+        &[]
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {

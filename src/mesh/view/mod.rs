@@ -14,6 +14,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::destination_rule::DestinationRule;
 use super::service_entry::{Resolution, ServiceEntry};
 pub use alone::Alone;
 use lanes::{Lanes, Place, Scope, slots};
@@ -48,6 +49,9 @@ pub trait Mesh {
 
     /// Every entry that lists `host`, visible or not.
     fn with_host(&self, host: &str) -> Vec<Ranked<'_>>;
+
+    /// The DestinationRules of a namespace.
+    fn destination_rules(&self, namespace: &str) -> &[DestinationRule];
 
     /// An object of a kind that is not modelled, if the view holds one.
     fn unmodelled(&self) -> Option<&Unmodelled>;
@@ -97,6 +101,7 @@ pub struct MeshView {
     by_key: HashMap<ObjectKey, u64>,
     by_host: HashMap<Box<str>, BTreeSet<u64>>,
     lanes: HashMap<u16, HashMap<Scope, Lanes>>,
+    destination_rules: HashMap<Box<str>, Vec<DestinationRule>>,
     unmodelled: Vec<Unmodelled>,
     next: u64,
 }
@@ -135,6 +140,14 @@ impl MeshView {
         if let Some(sequence) = self.by_key.remove(key) {
             self.unlink(sequence);
         }
+    }
+
+    /// Adds a DestinationRule, or puts it in the place of the one with the same namespace and name.
+    pub fn upsert_destination_rule(&mut self, rule: DestinationRule) {
+        let rules = self.destination_rules.entry(rule.namespace.clone());
+        let rules = rules.or_default();
+        rules.retain(|known| known.name != rule.name);
+        rules.push(rule);
     }
 
     /// Notes an object of a kind that is not modelled.
@@ -288,6 +301,12 @@ impl Mesh for MeshView {
 
     fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
         self.with_host_and(host, Change::default())
+    }
+
+    fn destination_rules(&self, namespace: &str) -> &[DestinationRule] {
+        self.destination_rules
+            .get(namespace)
+            .map_or(&[], Vec::as_slice)
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::service_entry::ServiceEntry;
 
 use super::{Change, Mesh, MeshView, ObjectKey, Query, Ranked, Unmodelled};
@@ -67,6 +68,10 @@ impl Mesh for Overlay<'_> {
         self.base.with_host_and(host, self.change())
     }
 
+    fn destination_rules(&self, namespace: &str) -> &[DestinationRule] {
+        self.base.destination_rules(namespace)
+    }
+
     fn unmodelled(&self) -> Option<&Unmodelled> {
         self.base.unmodelled()
     }
@@ -87,6 +92,10 @@ impl Mesh for EntriesOnly<'_> {
 
     fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
         self.0.with_host(host)
+    }
+
+    fn destination_rules(&self, namespace: &str) -> &[DestinationRule] {
+        self.0.destination_rules(namespace)
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {

@@ -21,6 +21,7 @@ pub(super) struct Compiler {
     pub(super) invalid: Vec<Invalid>,
     pub(super) outbound: Option<OutboundPolicy>,
     pub(super) version: Option<IstioVersion>,
+    pub(super) root_namespace: Option<Box<str>>,
 }
 
 impl Compiler {
@@ -134,6 +135,7 @@ impl Compiler {
     }
 
     fn mesh(&mut self, mesh: &spec::MeshSpec) {
+        self.root_namespace = mesh.root_namespace.as_deref().map(Into::into);
         let path = |field: &str| FieldPath::spec().key("mesh").key(field);
         if let Some(text) = &mesh.outbound_traffic_policy {
             match text.parse() {

@@ -75,6 +75,8 @@ pub struct PolicySet {
     pub proxies: ProxyIndex,
     /// The outbound policy, where one says so.
     pub outbound: Option<OutboundPolicy>,
+    /// `meshConfig.rootNamespace`, where one says so.
+    pub root_namespace: Option<Box<str>>,
     /// The version of Istio, where one says so.
     pub version: Option<IstioVersion>,
 }
@@ -96,6 +98,7 @@ impl PolicySet {
             invalid.extend(compiler.invalid.drain(..).map(|invalid| (index, invalid)));
             set.outbound = set.outbound.or(compiler.outbound);
             set.version = set.version.or(compiler.version);
+            set.root_namespace = set.root_namespace.or(compiler.root_namespace);
             set.policies.push(policy);
         }
         set.proxies = ProxyIndex::new(proxies);
@@ -129,6 +132,7 @@ impl PolicySet {
             proxies: ProxyIndex::new(proxies),
             outbound: None,
             version: None,
+            root_namespace: None,
         }
     }
 

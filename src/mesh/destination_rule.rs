@@ -1,0 +1,130 @@
+//! The DestinationRule, read leniently: what it does to the bytes that a sidecar forwards.
+//!
+//! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema. A field of the wrong type counts as
+//! absent: the API server refuses it.
+
+use serde_json::Value;
+
+use super::service_entry::GROUP;
+
+/// Whether an `apiVersion` and `kind` are those of a DestinationRule, in any version.
+pub fn is_destination_rule(api_version: &str, kind: &str) -> bool {
+    kind == "DestinationRule"
+        && api_version
+            .strip_prefix(GROUP)
+            .is_some_and(|version| version.starts_with('/'))
+}
+
+/// A DestinationRule as the simulation sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationRule {
+    /// `metadata.namespace`; `default` where it is absent.
+    pub namespace: Box<str>,
+    /// `metadata.name`.
+    pub name: Box<str>,
+    /// `metadata.creationTimestamp` in seconds since 1970.
+    pub created: Option<i64>,
+    /// `spec.host`; a short name is completed to the Service's in the rule's namespace
+    /// (`ResolveShortnameToFQDN` in `pilot/pkg/model/virtualservice.go`).
+    pub host: Box<str>,
+    /// Whether `spec.workloadSelector` is set: it then holds for some clients of its namespace.
+    pub selects_clients: bool,
+    /// `spec.exportTo`.
+    pub export_to: Vec<Box<str>>,
+    /// `spec.trafficPolicy`.
+    pub traffic_policy: Option<TrafficPolicy>,
+}
+
+/// What of `spec.trafficPolicy` a CONNECT notices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrafficPolicy {
+    /// Whether `tls.mode` is SIMPLE, MUTUAL or ISTIO_MUTUAL.
+    tls: bool,
+    /// Whether `tunnel` is set: the sidecar makes a CONNECT of its own.
+    pub tunnel: bool,
+    /// The same as `tls` for each port of `portLevelSettings`.
+    ports: Vec<(u16, bool)>,
+}
+
+impl TrafficPolicy {
+    /// Whether what is forwarded on a port is put into TLS. A port's settings inherit nothing: without
+    /// `tls` of their own there is none (`MergeTrafficPolicy` in `pilot/pkg/networking/util/util.go`).
+    pub fn adds_tls(&self, port: u16) -> bool {
+        let own = self.ports.iter().find(|(number, _)| *number == port);
+        own.map_or(self.tls, |(_, tls)| *tls)
+    }
+
+    fn read(policy: &Value) -> Self {
+        let ports = policy["portLevelSettings"].as_array();
+        let ports = ports.into_iter().flatten().filter_map(|settings| {
+            let number = settings["port"]["number"].as_u64()?;
+            Some((u16::try_from(number).ok()?, adds_tls(settings)))
+        });
+        Self {
+            tls: adds_tls(policy),
+            tunnel: policy["tunnel"].is_object(),
+            ports: ports.collect(),
+        }
+    }
+}
+
+/// Whether settings ask for TLS; without a mode it is DISABLE.
+fn adds_tls(settings: &Value) -> bool {
+    let mode = settings["tls"]["mode"].as_str();
+    matches!(mode, Some("SIMPLE" | "MUTUAL" | "ISTIO_MUTUAL"))
+}
+
+impl DestinationRule {
+    /// Reads an object of that kind.
+    pub fn read(object: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (metadata, spec) = (&object["metadata"], &object["spec"]);
+        let namespace = match text(&metadata["namespace"]) {
+            namespace if namespace.is_empty() => "default".to_owned(),
+            namespace => namespace,
+        };
+        let mut host = text(&spec["host"]);
+        if !host.contains('.') && !host.starts_with('*') {
+            host = format!("{host}.{namespace}.svc.cluster.local");
+        }
+        let created = metadata["creationTimestamp"].as_str();
+        let created = created.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let export_to = spec["exportTo"].as_array().into_iter().flatten();
+        let policy = &spec["trafficPolicy"];
+        Self {
+            name: text(&metadata["name"]).into(),
+            created: created.map(jiff::Timestamp::as_second),
+            host: host.into(),
+            selects_clients: spec["workloadSelector"].is_object(),
+            export_to: export_to
+                .filter_map(Value::as_str)
+                .map(Into::into)
+                .collect(),
+            traffic_policy: policy.is_object().then(|| TrafficPolicy::read(policy)),
+            namespace: namespace.into(),
+        }
+    }
+
+    /// Whether clients of its own namespace find it there. One that selects clients is never exported
+    /// (`setDestinationRules` in `pilot/pkg/model/push_context.go`, as are the next two).
+    pub(crate) fn is_local(&self) -> bool {
+        let to = |name: &str| self.export_to.iter().any(|to| **to == *name);
+        self.selects_clients
+            || self.export_to.is_empty()
+            || to("*")
+            || to(".")
+            || to(&self.namespace)
+    }
+
+    /// Whether only clients of its own namespace find it.
+    pub(crate) fn is_private(&self) -> bool {
+        let own = |to: &str| to == "." || *to == *self.namespace;
+        self.selects_clients || matches!(&self.export_to[..], [to] if own(to))
+    }
+
+    /// Whether a client of another namespace finds it in the rule's.
+    pub(crate) fn is_exported_to(&self, namespace: &str) -> bool {
+        let to = |name: &str| self.export_to.iter().any(|to| **to == *name);
+        !self.selects_clients && (self.export_to.is_empty() || to("*") || to(namespace))
+    }
+}

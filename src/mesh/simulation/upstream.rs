@@ -1,0 +1,193 @@
+//! What a cluster does to the bytes that it forwards: what a DestinationRule says of its host.
+//!
+//! Which rule a client goes by follows `destinationRule` in `pilot/pkg/model/push_context.go`: one in
+//! the client's namespace, else one exported from the service's, else one from the root namespace; in
+//! each the one with the most specific host.
+
+use crate::mesh::destination_rule::DestinationRule;
+use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
+use crate::mesh::view::Mesh;
+
+use super::{Environment, Outcome};
+
+/// What happens to the bytes on their way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upstream<'a> {
+    /// Nothing.
+    Untouched,
+    /// They leave inside TLS.
+    Tls(&'a DestinationRule),
+    /// They leave inside a CONNECT that the sidecar makes.
+    Tunnel(&'a DestinationRule),
+    /// It depends on the client's labels.
+    Undecided(&'a DestinationRule),
+}
+
+/// A cluster, as one client dials it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Destination<'q> {
+    pub(crate) host: &'q str,
+    /// The namespace of the object that declares the host.
+    pub(crate) namespace: &'q str,
+    pub(crate) port: u16,
+    /// The client's namespace.
+    pub(crate) client: &'q str,
+}
+
+impl<'a> Upstream<'a> {
+    /// What happens on the way to a destination.
+    pub(crate) fn of(
+        mesh: &'a dyn Mesh,
+        destination: Destination<'_>,
+        environment: &Environment<'_>,
+    ) -> Self {
+        let rules = rules(mesh, destination, environment.root_namespace());
+        let (selecting, mut others): (Vec<_>, Vec<_>) =
+            rules.into_iter().partition(|rule| rule.selects_clients);
+        // Of several rules of one host the older's policy holds (`mergeDestinationRule`).
+        others.sort_by_key(|rule| (rule.created.is_none(), rule.created));
+        let port = destination.port;
+        let by_default = others.iter().find(|rule| rule.traffic_policy.is_some());
+        let by_default = by_default.map_or(Self::Untouched, |rule| Self::by(rule, port));
+        let mut selecting = selecting.into_iter();
+        let odd = selecting.find(|rule| !Self::by(rule, port).is_like(by_default));
+        odd.map_or(by_default, Self::Undecided)
+    }
+
+    /// What becomes of a dial that ends, by what the cluster leads to, in `outcome`.
+    pub(crate) fn outcome(self, outcome: Outcome) -> Outcome {
+        match (self, outcome) {
+            (Self::Tls(_), Outcome::Tunnel) => Outcome::Wrapped,
+            // A CONNECT inside another one: what the far end makes of it is not in view.
+            (Self::Tunnel(_) | Self::Undecided(_), Outcome::Tunnel) => Outcome::Unknown,
+            _ => outcome,
+        }
+    }
+
+    fn by(rule: &'a DestinationRule, port: u16) -> Self {
+        match &rule.traffic_policy {
+            Some(policy) if policy.tunnel => Self::Tunnel(rule),
+            Some(policy) if policy.adds_tls(port) => Self::Tls(rule),
+            _ => Self::Untouched,
+        }
+    }
+
+    /// What is done, as a step of the way; empty for nothing.
+    pub(super) fn step(self) -> String {
+        match self {
+            Self::Untouched => String::new(),
+            Self::Tls(rule) => format!(", in TLS because of {}", named(rule)),
+            Self::Tunnel(rule) => {
+                format!(", in a CONNECT of the sidecar's because of {}", named(rule))
+            }
+            Self::Undecided(rule) => {
+                format!(", for some clients changed because of {}", named(rule))
+            }
+        }
+    }
+
+    /// What is done to bytes that would otherwise reach the address dialled, as a clause.
+    pub(super) fn reason(self) -> Option<String> {
+        match self {
+            Self::Untouched => None,
+            Self::Tls(rule) => Some(format!("and {} puts the bytes into TLS", named(rule))),
+            Self::Tunnel(rule) => {
+                let rule = named(rule);
+                let far_end = "what its far end makes of them is not in view";
+                Some(format!(
+                    "and {rule} sends the bytes through a CONNECT of the sidecar's own: {far_end}"
+                ))
+            }
+            Self::Undecided(rule) => {
+                let rule = named(rule);
+                Some(format!(
+                    "and {rule} says what becomes of the bytes for the clients that it selects"
+                ))
+            }
+        }
+    }
+
+    fn is_like(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+}
+
+/// Whether a DestinationRule makes the sidecars of a namespace send a CONNECT of their own to `host`.
+pub fn is_tunnelled(
+    mesh: &dyn Mesh,
+    host: &str,
+    namespace: &str,
+    environment: &Environment<'_>,
+) -> bool {
+    let destination = Destination {
+        host,
+        namespace,
+        port: 0,
+        client: namespace,
+    };
+    matches!(
+        Upstream::of(mesh, destination, environment),
+        Upstream::Tunnel(_)
+    )
+}
+
+fn named(rule: &DestinationRule) -> String {
+    let name = format!("DestinationRule {}/{}", rule.namespace, rule.name);
+    one_line(&name, OBJECT_CHARACTERS)
+}
+
+/// The rules that a client may go by, all of one host and one namespace.
+fn rules<'a>(
+    mesh: &'a dyn Mesh,
+    destination: Destination<'_>,
+    root: &str,
+) -> Vec<&'a DestinationRule> {
+    let Destination {
+        host,
+        namespace,
+        client,
+        ..
+    } = destination;
+    let local = mesh.destination_rules(client).iter();
+    // What the root namespace exports is meant for all, and comes last for its own clients, too.
+    let local = local.filter(|rule| match client == root {
+        true => rule.is_private(),
+        false => rule.is_local(),
+    });
+    let found = most_specific(local, host);
+    if !found.is_empty() {
+        return found;
+    }
+    for namespace in [namespace, root] {
+        let shared = mesh.destination_rules(namespace).iter();
+        let mut found = most_specific(shared.filter(|rule| !rule.is_private()), host);
+        found.retain(|rule| rule.is_exported_to(client));
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    Vec::new()
+}
+
+/// Of the rules whose host covers `host` those with the longest.
+fn most_specific<'a>(
+    rules: impl Iterator<Item = &'a DestinationRule>,
+    host: &str,
+) -> Vec<&'a DestinationRule> {
+    let mut found: Vec<&DestinationRule> = rules.filter(|rule| covers(&rule.host, host)).collect();
+    // A host covers itself, and no wildcard that covers it is as long.
+    let longest = found.iter().map(|rule| (rule.host.len(), &rule.host)).max();
+    if let Some((_, longest)) = longest {
+        let longest = longest.clone();
+        found.retain(|rule| rule.host == longest);
+    }
+    found
+}
+
+/// `a.b` covers itself, `*.b` whatever ends in `.b`, `*.b` itself included.
+fn covers(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(suffix) => host.trim_start_matches('*').ends_with(suffix),
+        None => pattern == host,
+    }
+}
