@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::line::{OBJECT_CHARACTERS, one_line};
 use super::service_entry::GROUP;
 
 /// Whether an `apiVersion` and `kind` are those of a DestinationRule, in any version.
@@ -103,6 +104,12 @@ impl DestinationRule {
             traffic_policy: policy.is_object().then(|| TrafficPolicy::read(policy)),
             namespace: namespace.into(),
         }
+    }
+
+    /// `DestinationRule namespace/name`.
+    pub(crate) fn called(&self) -> String {
+        let name = format!("DestinationRule {}/{}", self.namespace, self.name);
+        one_line(&name, OBJECT_CHARACTERS)
     }
 
     /// Whether clients of its own namespace find it there. One that selects clients is never exported

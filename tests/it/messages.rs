@@ -1,7 +1,8 @@
 //! Every check's messages, word for word, in the forms in which people meet them: what `lint` says,
 //! the warning and the denial of the webhook, and its word about a repair.
 //!
-//! The cases are in `tests/fixtures/messages.txt`: a comment, a `spec` a line, what the mesh is set
+//! The cases are in `tests/fixtures/messages.txt`: a comment, a `spec` a line, the spec of a
+//! DestinationRule beside it (`rule`), what the mesh is set
 //! to where that matters (`with`), and then what is said, which this test writes. Read it as someone
 //! whom it wakes at night.
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use tunnelguard::admission::Webhook;
 use tunnelguard::mesh::MeshView;
 use tunnelguard::mesh::simulation::OutboundPolicy;
-use tunnelguard::policy::{CheckId, Context, PolicySet, checks};
+use tunnelguard::policy::{CheckId, Context, Finding, PolicySet, checks};
 
 use crate::support::asking::ask;
 use crate::support::{context, corporate, judged, patched, text_of};
@@ -24,6 +25,8 @@ struct Case {
     /// The lines that are written by hand.
     given: Vec<String>,
     specs: Vec<Value>,
+    /// Specs of DestinationRules, which `lint` alone sees.
+    rules: Vec<Value>,
     outbound: OutboundPolicy,
 }
 
@@ -52,8 +55,7 @@ fn every_check_is_told_and_every_warning_is_short() {
     let policies = corporate();
     let mut told: Vec<CheckId> = Vec::new();
     for case in cases(&text_of(FIXTURE)) {
-        let objects = case.objects("default");
-        let found = judged(&objects, &policies, case.outbound);
+        let found = case.linted(&policies);
         told.extend(found.iter().map(|(_, finding)| finding.check));
         let warnings = case.said(&policies).into_iter();
         for warning in warnings.filter(|line| line.starts_with("warned ")) {
@@ -147,7 +149,7 @@ fn no_object_speaks_to_a_terminal_or_fills_it() {
 fn cases(text: &str) -> Vec<Case> {
     let blocks = text.split("\n\n").map(|block| {
         let given = block.lines().filter(|line| {
-            let mut by_hand = ["#", "spec ", "with "].iter();
+            let mut by_hand = ["#", "spec ", "rule ", "with "].iter();
             by_hand.any(|word| line.starts_with(word))
         });
         let given: Vec<String> = given.map(str::to_owned).collect();
@@ -155,12 +157,14 @@ fn cases(text: &str) -> Vec<Case> {
             let given = given.clone().into_iter();
             given.filter_map(move |line| line.strip_prefix(word).map(str::to_owned))
         };
+        let rules = with("rule ").map(|rule| serde_saphyr::from_str(&rule).expect("YAML"));
         let specs = with("spec ").map(|spec| serde_saphyr::from_str(&spec).expect("YAML"));
         let outbound = with("with ")
             .next()
             .map(|with| with.parse().expect("a policy"));
         Case {
             specs: specs.collect(),
+            rules: rules.collect(),
             outbound: outbound.unwrap_or_default(),
             given,
         }
@@ -180,9 +184,20 @@ impl Case {
         objects.collect()
     }
 
+    fn linted(&self, policies: &PolicySet) -> Vec<(Option<usize>, Finding)> {
+        let rules = self.rules.iter().map(|spec| {
+            json!({
+                "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
+                "metadata": {"name": "rule", "namespace": "default"}, "spec": spec,
+            })
+        });
+        let objects: Vec<Value> = self.objects("default").into_iter().chain(rules).collect();
+        judged(&objects, policies, self.outbound)
+    }
+
     fn said(&self, policies: &PolicySet) -> Vec<String> {
         let mut said = Vec::new();
-        for (_, finding) in judged(&self.objects("default"), policies, self.outbound) {
+        for (_, finding) in self.linted(policies) {
             let (severity, check) = (finding.severity, finding.check);
             said.push(format!("lint {severity} {check}: {}", finding.message()));
         }

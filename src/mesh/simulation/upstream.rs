@@ -5,7 +5,6 @@
 //! each the one with the most specific host.
 
 use crate::mesh::destination_rule::DestinationRule;
-use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
 use crate::mesh::view::Mesh;
 
 use super::{Environment, Outcome};
@@ -76,12 +75,15 @@ impl<'a> Upstream<'a> {
     pub(super) fn step(self) -> String {
         match self {
             Self::Untouched => String::new(),
-            Self::Tls(rule) => format!(", in TLS because of {}", named(rule)),
+            Self::Tls(rule) => format!(", in TLS because of {}", rule.called()),
             Self::Tunnel(rule) => {
-                format!(", in a CONNECT of the sidecar's because of {}", named(rule))
+                format!(
+                    ", in a CONNECT of the sidecar's because of {}",
+                    rule.called()
+                )
             }
             Self::Undecided(rule) => {
-                format!(", for some clients changed because of {}", named(rule))
+                format!(", for some clients changed because of {}", rule.called())
             }
         }
     }
@@ -90,16 +92,16 @@ impl<'a> Upstream<'a> {
     pub(super) fn reason(self) -> Option<String> {
         match self {
             Self::Untouched => None,
-            Self::Tls(rule) => Some(format!("and {} puts the bytes into TLS", named(rule))),
+            Self::Tls(rule) => Some(format!("and {} puts the bytes into TLS", rule.called())),
             Self::Tunnel(rule) => {
-                let rule = named(rule);
+                let rule = rule.called();
                 let far_end = "what its far end makes of them is not in view";
                 Some(format!(
                     "and {rule} sends the bytes through a CONNECT of the sidecar's own: {far_end}"
                 ))
             }
             Self::Undecided(rule) => {
-                let rule = named(rule);
+                let rule = rule.called();
                 Some(format!(
                     "and {rule} says what becomes of the bytes for the clients that it selects"
                 ))
@@ -129,11 +131,6 @@ pub fn is_tunnelled(
         Upstream::of(mesh, destination, environment),
         Upstream::Tunnel(_)
     )
-}
-
-fn named(rule: &DestinationRule) -> String {
-    let name = format!("DestinationRule {}/{}", rule.namespace, rule.name);
-    one_line(&name, OBJECT_CHARACTERS)
 }
 
 /// The rules that a client may go by, all of one host and one namespace.

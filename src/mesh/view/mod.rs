@@ -150,6 +150,11 @@ impl MeshView {
         rules.push(rule);
     }
 
+    /// Whether any DestinationRule is in view.
+    pub fn has_destination_rules(&self) -> bool {
+        !self.destination_rules.is_empty()
+    }
+
     /// Notes an object of a kind that is not modelled.
     pub fn note_unmodelled(&mut self, object: Unmodelled) {
         self.unmodelled.push(object);

@@ -20,6 +20,7 @@ mod tls_port;
 pub(crate) mod undeclared_proxy;
 mod unknown_protocol;
 pub(crate) mod unreadable;
+mod wrapped_in_tls;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -48,6 +49,7 @@ pub static ALL: &[&Check] = &[
     &undeclared_proxy::CHECK,
     &several_addresses::CHECK,
     &other_port::CHECK,
+    &wrapped_in_tls::CHECK,
     &missing_address::CHECK,
 ];
 

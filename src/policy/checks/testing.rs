@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::mesh::simulation::{Environment, OutboundPolicy};
-use crate::mesh::{MeshView, ServiceEntry};
+use crate::mesh::{DestinationRule, MeshView, ServiceEntry};
 use crate::policy::check::{Check, Context};
 use crate::policy::compile::PolicySet;
 use crate::policy::evaluator::{evaluate, evaluate_mesh};
@@ -33,17 +33,20 @@ pub(crate) fn policies() -> PolicySet {
 /// Checks every row; `REGISTRY_ONLY` in a row's name sets the outbound policy.
 pub(crate) fn table(check: &Check, rows: &[(&str, &str, &str)]) {
     for (name, yaml, expected) in rows {
-        let entries = entries(yaml);
-        let found = verdict(check, name, &entries);
+        let found = verdict(check, name, yaml);
         assert_eq!(found, *expected, "{}: {name}", check.id);
     }
 }
 
-fn verdict(check: &Check, name: &str, entries: &[ServiceEntry]) -> String {
+fn verdict(check: &Check, name: &str, yaml: &str) -> String {
     let policies = policies();
+    let entries = entries(yaml);
     let mut mesh = MeshView::new();
-    for entry in entries {
+    for entry in &entries {
         mesh.upsert(entry.clone());
+    }
+    for rule in objects(yaml).filter(is_destination_rule) {
+        mesh.upsert_destination_rule(DestinationRule::read(&rule));
     }
     let outbound = if name.contains("REGISTRY_ONLY") {
         OutboundPolicy::RegistryOnly
@@ -82,14 +85,22 @@ fn verdict(check: &Check, name: &str, entries: &[ServiceEntry]) -> String {
 
 /// The entries of a row.
 pub(crate) fn entries(yaml: &str) -> Vec<ServiceEntry> {
+    let entries = objects(yaml).filter(|object| !is_destination_rule(object));
+    let entries = entries.map(|entry| serde_json::from_value(entry).unwrap());
+    entries.collect()
+}
+
+fn is_destination_rule(object: &Value) -> bool {
+    object["kind"] == "DestinationRule"
+}
+
+fn objects(yaml: &str) -> impl Iterator<Item = Value> {
     let documents = yaml.split("\n---\n").enumerate();
-    let objects = documents.map(|(index, text)| {
+    documents.map(|(index, text)| {
         let value: Value = serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{text}\n{e}"));
-        let object = match value.get("spec") {
+        match value.get("spec") {
             Some(_) => value,
             None => json!({"metadata": {"name": format!("entry-{index}")}, "spec": value}),
-        };
-        serde_json::from_value(object).unwrap()
-    });
-    objects.collect()
+        }
+    })
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tunnelguard::mesh::simulation::{Environment, OutboundPolicy};
-use tunnelguard::mesh::{FieldPath, MeshView, ServiceEntry};
+use tunnelguard::mesh::{DestinationRule, FieldPath, MeshView, ServiceEntry};
 use tunnelguard::policy::evaluator::evaluate_mesh;
 use tunnelguard::policy::fix::{Edit, Operation};
 use tunnelguard::policy::{Context, Finding, PolicySet, evaluate};
@@ -41,11 +41,18 @@ pub(crate) fn entry(object: &Value) -> ServiceEntry {
     serde_json::from_value(object.clone()).expect("entries are read leniently")
 }
 
-/// A mesh of some objects.
+fn is_entry(object: &Value) -> bool {
+    object["kind"] != "DestinationRule"
+}
+
+/// A mesh of ServiceEntries and DestinationRules.
 pub(crate) fn mesh(objects: &[Value]) -> MeshView {
     let mut mesh = MeshView::new();
     for object in objects {
-        mesh.upsert(entry(object));
+        match is_entry(object) {
+            true => mesh.upsert(entry(object)),
+            false => mesh.upsert_destination_rule(DestinationRule::read(object)),
+        }
     }
     mesh
 }
@@ -78,7 +85,8 @@ pub(crate) fn judged(
     let mesh = mesh(objects);
     let context = context(policies, &mesh, outbound);
     let mut judged = Vec::new();
-    for (index, object) in objects.iter().enumerate() {
+    let entries = objects.iter().enumerate();
+    for (index, object) in entries.filter(|(_, object)| is_entry(object)) {
         let findings = evaluate(&entry(object), context).into_iter();
         judged.extend(findings.map(|finding| (Some(index), finding)));
     }
