@@ -18,6 +18,7 @@ pub mod service_entry;
 pub mod simulation;
 pub mod validation;
 pub mod view;
+pub mod workload_entry;
 
 pub use destination_rule::DestinationRule;
 pub use field_path::{FieldPath, Segment};
@@ -25,3 +26,4 @@ pub use lenient::Problem;
 pub use service_entry::ServiceEntry;
 pub use simulation::{Dial, Environment, Outcome, Prediction, Speech, simulate};
 pub use view::{Mesh, MeshView, Overlay};
+pub use workload_entry::WorkloadEntry;

@@ -10,7 +10,7 @@ use tunnelguard::mesh::simulation::{Names, OutboundPolicy};
 use tunnelguard::mesh::validation::validate;
 use tunnelguard::mesh::{
     DestinationRule, Dial, Environment, MeshView, Outcome, Overlay, Prediction, ServiceEntry,
-    Speech, simulate,
+    Speech, WorkloadEntry, simulate,
 };
 
 #[derive(Deserialize)]
@@ -32,6 +32,8 @@ struct Surprise {
     entries: Vec<Value>,
     #[serde(default)]
     rules: Vec<Value>,
+    #[serde(default)]
+    workloads: Vec<Value>,
     dials: BTreeMap<String, String>,
 }
 
@@ -70,6 +72,16 @@ fn entry(short: &Value, position: usize) -> ServiceEntry {
     let metadata = json!({"name": format!("entry-{position}"), "namespace": namespace});
     let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": spec});
     serde_json::from_value(object).unwrap()
+}
+
+/// A whole WorkloadEntry from a row's short form.
+fn workload(short: &Value, position: usize) -> WorkloadEntry {
+    let mut spec = short.as_object().unwrap().clone();
+    let namespace = spec.remove("namespace").unwrap_or(json!("default"));
+    let labels = spec.remove("metadataLabels");
+    let name = format!("workload-{position}");
+    let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
+    WorkloadEntry::read(&json!({"metadata": metadata, "spec": spec}))
 }
 
 /// A whole DestinationRule from a row's short form.
@@ -190,6 +202,11 @@ fn destination_rules() {
     ));
 }
 
+#[test]
+fn workload_entries() {
+    rows(include_str!("../fixtures/simulation/workload_entries.yaml"));
+}
+
 fn rows(text: &str) {
     let rows: Vec<Surprise> = serde_saphyr::from_str(text).unwrap();
     let names = names();
@@ -203,6 +220,9 @@ fn rows(text: &str) {
         let mut mesh = view(&entries);
         for (n, short) in row.rules.iter().enumerate() {
             mesh.upsert_destination_rule(rule(short, n));
+        }
+        for (n, short) in row.workloads.iter().enumerate() {
+            mesh.upsert_workload_entry(workload(short, n));
         }
         for (dialled, expected) in &row.dials {
             let (dial, environment) = parse(dialled, &names);

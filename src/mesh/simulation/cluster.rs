@@ -80,7 +80,8 @@ pub(crate) fn resolve<'a>(
             if behaviour == Behaviour::Old && sharing.len() > 1 {
                 return Target::Contested;
             }
-            let endpoints = Endpoints::collect(&sharing, base.entry, service.host, &port.name);
+            let endpoints =
+                Endpoints::collect(mesh, &sharing, base.entry, service.host, &port.name);
             endpoints.judge(dial, environment)
         }
     }
@@ -157,8 +158,10 @@ fn forwards_dynamically(port: &Port) -> bool {
     )
 }
 
-/// What one entry brings to a host's port.
+/// What one entry brings to a host's port: its endpoints, the WorkloadEntries that it selects, or the
+/// name itself.
 pub(crate) fn of_entry<'a>(
+    mesh: &'a dyn Mesh,
     entry: &'a ServiceEntry,
     port: &Port,
     host: &'a str,
@@ -167,6 +170,15 @@ pub(crate) fn of_entry<'a>(
     if entry.endpoints.is_empty() && entry.workload_selector.is_none() {
         let resolved = entry.resolution.is_dns().then_some((host, default));
         return resolved.into_iter().collect();
+    }
+    if let (Some(selector), []) = (&entry.workload_selector, &entry.endpoints[..]) {
+        let workloads = mesh.workload_entries(&entry.namespace).iter();
+        let selected = workloads.filter(|workload| workload.is_selected_by(selector));
+        let selected = selected.map(|workload| {
+            let number = workload.ports.get(&port.name).copied();
+            (&*workload.address, number.unwrap_or(default))
+        });
+        return selected.collect();
     }
     let endpoints = entry.endpoints.iter().map(|endpoint| {
         let number = endpoint.ports.get(&port.name).copied();
@@ -188,6 +200,7 @@ impl<'a> Endpoints<'a> {
     /// two of them bring different ones, what istiod keeps depends on the order in which it saw
     /// them (measured on both ends of the version range).
     fn collect(
+        mesh: &'a dyn Mesh,
         sharing: &[Ranked<'a>],
         base: &'a ServiceEntry,
         host: &'a str,
@@ -199,8 +212,9 @@ impl<'a> Endpoints<'a> {
             let Some(port) = entry.ports.iter().find(|port| &*port.name == port_name) else {
                 continue;
             };
-            selected |= entry.endpoints.is_empty() && entry.workload_selector.is_some();
-            let mut own = of_entry(entry, port, host);
+            let mut own = of_entry(mesh, entry, port, host);
+            // Pods, which it may select as well, are not in view.
+            selected |= own.is_empty() && entry.workload_selector.is_some();
             match base.resolution {
                 // The endpoints of such a cluster travel as IPs; istiod leaves host names out.
                 Resolution::Static | Resolution::DynamicDns => {

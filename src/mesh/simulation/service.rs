@@ -187,7 +187,7 @@ fn host_endpoints<'a>(
     let endpoints = sharing.flat_map(|rival| {
         let mut ports = rival.entry.ports.iter();
         let own = ports.find(|own| own.name == port.name);
-        own.map(|own| of_entry(rival.entry, own, host))
+        own.map(|own| of_entry(mesh, rival.entry, own, host))
             .unwrap_or_default()
     });
     endpoints.map(|(address, _)| address).collect()

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::service_entry::ServiceEntry;
+use crate::mesh::workload_entry::WorkloadEntry;
 
 use super::{Mesh, Query, Ranked, Unmodelled};
 
@@ -28,6 +29,10 @@ impl Mesh for Alone<'_> {
     }
 
     fn destination_rules(&self, _: &str) -> &[DestinationRule] {
+        &[]
+    }
+
+    fn workload_entries(&self, _: &str) -> &[WorkloadEntry] {
         &[]
     }
 

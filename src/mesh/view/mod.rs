@@ -16,6 +16,7 @@ use ipnet::IpNet;
 
 use super::destination_rule::DestinationRule;
 use super::service_entry::{Resolution, ServiceEntry};
+use super::workload_entry::WorkloadEntry;
 pub use alone::Alone;
 use lanes::{Lanes, Place, Scope, slots};
 pub(crate) use order::{age_order, kept_namespace, line_order};
@@ -52,6 +53,9 @@ pub trait Mesh {
 
     /// The DestinationRules of a namespace.
     fn destination_rules(&self, namespace: &str) -> &[DestinationRule];
+
+    /// The WorkloadEntries of a namespace.
+    fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry];
 
     /// An object of a kind that is not modelled, if the view holds one.
     fn unmodelled(&self) -> Option<&Unmodelled>;
@@ -102,6 +106,7 @@ pub struct MeshView {
     by_host: HashMap<Box<str>, BTreeSet<u64>>,
     lanes: HashMap<u16, HashMap<Scope, Lanes>>,
     destination_rules: HashMap<Box<str>, Vec<DestinationRule>>,
+    workload_entries: HashMap<Box<str>, Vec<WorkloadEntry>>,
     unmodelled: Vec<Unmodelled>,
     next: u64,
 }
@@ -153,6 +158,14 @@ impl MeshView {
     /// Whether any DestinationRule is in view.
     pub fn has_destination_rules(&self) -> bool {
         !self.destination_rules.is_empty()
+    }
+
+    /// Adds a WorkloadEntry, or puts it in the place of the one with the same namespace and name.
+    pub fn upsert_workload_entry(&mut self, workload: WorkloadEntry) {
+        let workloads = self.workload_entries.entry(workload.namespace.clone());
+        let workloads = workloads.or_default();
+        workloads.retain(|known| known.name != workload.name);
+        workloads.push(workload);
     }
 
     /// Notes an object of a kind that is not modelled.
@@ -310,6 +323,12 @@ impl Mesh for MeshView {
 
     fn destination_rules(&self, namespace: &str) -> &[DestinationRule] {
         self.destination_rules
+            .get(namespace)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry] {
+        self.workload_entries
             .get(namespace)
             .map_or(&[], Vec::as_slice)
     }

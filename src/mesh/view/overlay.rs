@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::service_entry::ServiceEntry;
+use crate::mesh::workload_entry::WorkloadEntry;
 
 use super::{Change, Mesh, MeshView, ObjectKey, Query, Ranked, Unmodelled};
 
@@ -72,6 +73,10 @@ impl Mesh for Overlay<'_> {
         self.base.destination_rules(namespace)
     }
 
+    fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry] {
+        self.base.workload_entries(namespace)
+    }
+
     fn unmodelled(&self) -> Option<&Unmodelled> {
         self.base.unmodelled()
     }
@@ -96,6 +101,10 @@ impl Mesh for EntriesOnly<'_> {
 
     fn destination_rules(&self, namespace: &str) -> &[DestinationRule] {
         self.0.destination_rules(namespace)
+    }
+
+    fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry] {
+        self.0.workload_entries(namespace)
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {

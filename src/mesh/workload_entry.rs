@@ -1,0 +1,68 @@
+//! The WorkloadEntry, read leniently: an endpoint that a ServiceEntry's selector selects.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::service_entry::GROUP;
+
+/// Whether an `apiVersion` and `kind` are those of a WorkloadEntry, in any version.
+pub fn is_workload_entry(api_version: &str, kind: &str) -> bool {
+    kind == "WorkloadEntry"
+        && api_version
+            .strip_prefix(GROUP)
+            .is_some_and(|version| version.starts_with('/'))
+}
+
+/// A WorkloadEntry as the simulation sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadEntry {
+    /// `metadata.namespace`; `default` where it is absent.
+    pub namespace: Box<str>,
+    /// `metadata.name`.
+    pub name: Box<str>,
+    /// `spec.address`: an IP, a host name, or empty.
+    pub address: Box<str>,
+    /// `spec.ports`: port name → port number.
+    pub ports: BTreeMap<Box<str>, u16>,
+    /// `spec.labels`, and over them `metadata.labels` (`ConvertWorkloadEntry` in
+    /// `pilot/pkg/serviceregistry/serviceentry/conversion.go`).
+    pub labels: BTreeMap<Box<str>, Box<str>>,
+}
+
+impl WorkloadEntry {
+    /// Reads an object of that kind. A field of the wrong type counts as absent: the API server refuses
+    /// it.
+    pub fn read(object: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (metadata, spec) = (&object["metadata"], &object["spec"]);
+        let namespace = match text(&metadata["namespace"]) {
+            namespace if namespace.is_empty() => "default".to_owned(),
+            namespace => namespace,
+        };
+        let ports = spec["ports"].as_object().into_iter().flatten();
+        let ports = ports.filter_map(|(name, port)| {
+            let port = u16::try_from(port.as_u64()?).ok()?;
+            Some((name.as_str().into(), port))
+        });
+        let labels = [&spec["labels"], &metadata["labels"]].into_iter();
+        let labels = labels.filter_map(Value::as_object).flatten();
+        let labels = labels.filter_map(|(key, value)| {
+            let value = value.as_str()?;
+            Some((key.as_str().into(), value.into()))
+        });
+        Self {
+            name: text(&metadata["name"]).into(),
+            address: text(&spec["address"]).into(),
+            ports: ports.collect(),
+            labels: labels.collect(),
+            namespace: namespace.into(),
+        }
+    }
+
+    /// Whether a selector's labels are all among its own.
+    pub(crate) fn is_selected_by(&self, selector: &BTreeMap<Box<str>, Box<str>>) -> bool {
+        let mut wanted = selector.iter();
+        wanted.all(|(key, value)| self.labels.get(key) == Some(value))
+    }
+}
