@@ -5,6 +5,7 @@ mod certificate;
 mod explain;
 mod lint;
 mod serve;
+mod services;
 mod trace;
 mod workspace;
 

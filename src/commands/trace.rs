@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use crate::mesh::{Dial, Mesh, Speech, simulate};
+use crate::mesh::service_entry::{Registry, Resolution};
+use crate::mesh::{Dial, Mesh, ServiceEntry, Speech, simulate};
 use crate::policy::proxy::normal_host;
 use crate::report::{TraceReport, trace_human, trace_json};
 use crate::state::Snapshot;
@@ -127,6 +128,13 @@ fn dials(arguments: &Arguments, snapshot: &Snapshot) -> anyhow::Result<Vec<Dial>
     Ok(dials.collect())
 }
 
+/// Where a headless Service's name leads.
+fn headless_endpoints(entry: &ServiceEntry) -> impl Iterator<Item = IpAddr> + '_ {
+    let applies = entry.registry == Registry::Kubernetes && entry.resolution == Resolution::None;
+    let endpoints = entry.endpoints.iter().filter(move |_| applies);
+    endpoints.filter_map(|endpoint| endpoint.address.parse().ok())
+}
+
 /// A sidecar sees the address, never the name: so a name has to be known here.
 fn addresses(host: &str, snapshot: &Snapshot) -> anyhow::Result<Vec<IpAddr>> {
     if let Ok(ip) = host.parse() {
@@ -143,13 +151,14 @@ fn addresses(host: &str, snapshot: &Snapshot) -> anyhow::Result<Vec<IpAddr>> {
     if addresses.is_empty() {
         for ranked in snapshot.mesh.with_host(&normal) {
             addresses.extend(ranked.entry.usable_addresses());
+            addresses.extend(headless_endpoints(ranked.entry));
         }
     }
     addresses.sort_unstable();
     addresses.dedup();
     if addresses.is_empty() {
         bail!(
-            "neither a policy nor an entry tells where {host} leads, and a sidecar decides by the IP: give the IP instead"
+            "neither a policy nor an object in view tells where {host} leads, and a sidecar decides by the IP: give the IP instead"
         );
     }
     Ok(addresses)

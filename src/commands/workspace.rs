@@ -13,6 +13,8 @@ use crate::mesh::{MeshView, ServiceEntry};
 use crate::report::ObjectName;
 use crate::source::{self, Document, Problem, Skipped, SourceFile};
 
+use super::services::Services;
+
 /// Everything that was read.
 pub(super) struct Workspace {
     pub(super) files: Vec<SourceFile>,
@@ -21,6 +23,7 @@ pub(super) struct Workspace {
     pub(super) problems: Vec<(usize, Problem)>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) mesh: MeshView,
+    services: Services,
 }
 
 /// An entry, with its document.
@@ -48,6 +51,7 @@ impl Workspace {
             problems: Vec::new(),
             skipped: Vec::new(),
             mesh: MeshView::new(),
+            services: Services::default(),
         };
         let progress = match files.len() >= MANY && io::stderr().is_terminal() {
             true => indicatif::ProgressBar::new(files.len() as u64),
@@ -58,6 +62,7 @@ impl Workspace {
             progress.inc(1);
         }
         progress.finish_and_clear();
+        std::mem::take(&mut workspace.services).complete(&mut workspace.mesh);
         workspace.files = files;
         Ok(workspace)
     }
@@ -83,12 +88,10 @@ impl Workspace {
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         if is_unmodelled(api_version, kind) {
             let name = ObjectName::of(&document.value);
-            self.mesh.note_unmodelled(Unmodelled {
-                kind: kind.into(),
-                namespace: name.namespace.into(),
-                name: name.name.into(),
-            });
+            self.mesh.note_unmodelled(name.unmodelled());
         }
+        let services = &mut self.services;
+        services.take(api_version, kind, &document.value, &mut self.mesh);
         if is_destination_rule(api_version, kind) {
             let rule = DestinationRule::read(&document.value);
             self.mesh.upsert_destination_rule(rule);
@@ -117,11 +120,19 @@ impl Workspace {
 /// know yet: where one is in view, its answer is Unknown.
 fn is_unmodelled(api_version: &str, kind: &str) -> bool {
     const OF_ISTIO: [&str; 3] = ["Sidecar", "VirtualService", "EnvoyFilter"];
-    (api_version == "v1" && kind == "Service")
-        || (api_version.starts_with(GROUP) && OF_ISTIO.contains(&kind))
+    api_version.starts_with(GROUP) && OF_ISTIO.contains(&kind)
 }
 
 impl ObjectName {
+    /// The object, as one of a kind that is not modelled.
+    pub(super) fn unmodelled(self) -> Unmodelled {
+        Unmodelled {
+            kind: self.kind.into(),
+            namespace: self.namespace.into(),
+            name: self.name.into(),
+        }
+    }
+
     /// The name of an object, as written or defaulted.
     pub(super) fn of(value: &Value) -> Self {
         let text = |pointer: &str| {

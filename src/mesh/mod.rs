@@ -11,6 +11,7 @@
 pub mod address;
 pub mod destination_rule;
 pub mod field_path;
+pub mod kubernetes;
 mod lenient;
 pub(crate) mod line;
 pub mod protocol;

@@ -47,7 +47,7 @@ fn row(trace: &TraceReport<'_>) -> Value {
 
 fn blame(by: &Blame<'_>) -> Value {
     json!({
-        "kind": "ServiceEntry",
+        "kind": by.entry.kind(),
         "namespace": &*by.entry.namespace,
         "name": &*by.entry.name,
         "host": by.host,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tunnelguard::mesh::kubernetes::{EndpointSlice, read_service, with_slices};
 use tunnelguard::mesh::protocol::Protocol;
 use tunnelguard::mesh::service_entry::Location;
 use tunnelguard::mesh::simulation::{Names, OutboundPolicy};
@@ -54,6 +55,9 @@ fn names() -> Names {
 
 /// A whole entry from a row's short form: port 3128 named `p`, host my-company-proxy.com.
 fn entry(short: &Value, position: usize) -> ServiceEntry {
+    if let Some(short) = short.get("service") {
+        return service(short, position);
+    }
     let mut spec = short.as_object().unwrap().clone();
     let mut port = json!({"number": 3128, "name": "p"});
     for field in ["number", "name", "protocol", "targetPort"] {
@@ -93,6 +97,32 @@ fn rule(short: &Value, position: usize) -> DestinationRule {
     spec.entry("trafficPolicy").or_insert(tls);
     let metadata = json!({"name": format!("rule-{position}"), "namespace": namespace});
     DestinationRule::read(&json!({"metadata": metadata, "spec": spec}))
+}
+
+/// A Service from its short form, with the EndpointSlice that it names.
+fn service(short: &Value, position: usize) -> ServiceEntry {
+    let mut spec = short.as_object().unwrap().clone();
+    let mut port = json!({"port": 3128});
+    for field in ["name", "appProtocol", "protocol"] {
+        if let Some(value) = spec.remove(field) {
+            port[field] = value;
+        }
+    }
+    let namespace = spec.remove("namespace").unwrap_or(json!("default"));
+    let annotations = json!({"networking.istio.io/exportTo": spec.remove("exportTo")});
+    let endpoints = spec.remove("endpoints");
+    let name = format!("entry-{position}");
+    let slice = json!({
+        "metadata": {"namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
+        "ports": [{"name": port.get("name"), "port": 3128}],
+        "endpoints": [{"addresses": endpoints}],
+    });
+    spec.insert("ports".to_owned(), json!([port]));
+    let metadata = json!({"name": name, "namespace": namespace, "annotations": annotations});
+    let service = read_service(&json!({"metadata": metadata, "spec": spec})).unwrap();
+    let slice = EndpointSlice::read(&slice).filter(|_| endpoints.is_some());
+    let slices: Vec<&EndpointSlice> = slice.iter().collect();
+    with_slices(service, &slices)
 }
 
 fn view(entries: &[ServiceEntry]) -> MeshView {
@@ -192,23 +222,28 @@ fn basic_row(row: &Basic, version: &str, names: &Names) {
 
 #[test]
 fn surprises() {
-    rows(include_str!("../fixtures/simulation/surprises.yaml"));
+    hold(include_str!("../fixtures/simulation/surprises.yaml"));
 }
 
 #[test]
 fn destination_rules() {
-    rows(include_str!(
+    hold(include_str!(
         "../fixtures/simulation/destination_rules.yaml"
     ));
 }
 
 #[test]
 fn workload_entries() {
-    rows(include_str!("../fixtures/simulation/workload_entries.yaml"));
+    hold(include_str!("../fixtures/simulation/workload_entries.yaml"));
 }
 
-fn rows(text: &str) {
-    let rows: Vec<Surprise> = serde_saphyr::from_str(text).unwrap();
+#[test]
+fn services() {
+    hold(include_str!("../fixtures/simulation/services.yaml"));
+}
+
+fn hold(rows: &str) {
+    let rows: Vec<Surprise> = serde_saphyr::from_str(rows).unwrap();
     let names = names();
     for row in &rows {
         let entries: Vec<ServiceEntry> = row

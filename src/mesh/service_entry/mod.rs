@@ -25,11 +25,23 @@ pub fn is_service_entry(api_version: &str, kind: &str) -> bool {
             .is_some_and(|version| version.starts_with('/'))
 }
 
-/// A ServiceEntry as the guard sees it.
+/// Which of istiod's registries an entry comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Registry {
+    /// It is a ServiceEntry.
+    #[default]
+    Istio,
+    /// It is a Service of Kubernetes ([`crate::mesh::kubernetes`]).
+    Kubernetes,
+}
+
+/// A ServiceEntry as the guard sees it, or a Kubernetes Service in its form.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceEntry {
     /// As written, or empty.
     pub api_version: Box<str>,
+    /// Where it comes from.
+    pub registry: Registry,
     /// `metadata.namespace`; `default` where it is absent, as kubectl would have it.
     pub namespace: Box<str>,
     /// `metadata.name`, else `metadata.generateName`, else empty.
@@ -153,6 +165,14 @@ impl Port {
 }
 
 impl ServiceEntry {
+    /// The kind of the object.
+    pub fn kind(&self) -> &'static str {
+        match self.registry {
+            Registry::Istio => "ServiceEntry",
+            Registry::Kubernetes => "Service",
+        }
+    }
+
     /// The single IPs that a client can dial.
     pub fn usable_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.addresses

@@ -8,11 +8,11 @@
 use std::net::IpAddr;
 
 use crate::mesh::protocol::Protocol;
-use crate::mesh::service_entry::{Port, Resolution, ServiceEntry};
+use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry};
 use crate::mesh::view::{Mesh, Ranked, kept_namespace, line_order};
 
 use super::service::Service;
-use super::{Behaviour, Dial, Environment, Outcome};
+use super::{Behaviour, Dial, Environment, Outcome, kubernetes};
 
 /// Where a cluster leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub(crate) enum Target {
     /// To the address dialled, as far as the view can tell: the workloads that a selector
     /// selects are not in it.
     Selected,
+    /// To the endpoints of the Service whose ClusterIP was dialled; none are named where its
+    /// EndpointSlices are not in view.
+    Behind(Vec<String>),
     /// To another port.
     Port(u16),
     /// To these endpoints, of which not every one is what was dialled.
@@ -32,6 +35,8 @@ pub(crate) enum Target {
     Unresolved(String),
     /// To the endpoints of whichever entry of the host istiod saw last.
     Contested,
+    /// To what a Service and an entry of one host make of each other.
+    InBothRegistries,
     /// The cluster does not exist, because another entry owns the host's.
     Missing,
     /// The cluster does not exist, because DYNAMIC_DNS has none for this protocol.
@@ -41,10 +46,10 @@ pub(crate) enum Target {
 impl Target {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::Dialled | Self::Selected => Outcome::Tunnel,
+            Self::Dialled | Self::Selected | Self::Behind(_) => Outcome::Tunnel,
             Self::Port(_) | Self::Elsewhere(_) => Outcome::Hijacked,
             Self::Empty | Self::Missing | Self::NotDynamic => Outcome::NoEndpoints,
-            Self::Contested | Self::Unresolved(_) => Outcome::Unknown,
+            Self::Contested | Self::InBothRegistries | Self::Unresolved(_) => Outcome::Unknown,
         }
     }
 }
@@ -62,6 +67,9 @@ pub(crate) fn resolve<'a>(
     let Some(base) = owners.first().copied() else {
         return Target::Missing;
     };
+    if kubernetes::is_in_both_registries(&owners) {
+        return Target::InBothRegistries;
+    }
     let Some((owner, port)) = owning_port(&owners, service.port.number, behaviour) else {
         return Target::Missing;
     };
@@ -69,6 +77,9 @@ pub(crate) fn resolve<'a>(
         return Target::Missing;
     }
     match base.entry.resolution {
+        Resolution::Static if base.entry.registry == Registry::Kubernetes => {
+            kubernetes::behind(mesh, base.entry, port, service.host)
+        }
         Resolution::None => original_destination(base.entry, dial, behaviour),
         Resolution::DynamicDns if service.host.starts_with('*') && !forwards_dynamically(port) => {
             Target::NotDynamic
@@ -180,11 +191,24 @@ pub(crate) fn of_entry<'a>(
         });
         return selected.collect();
     }
-    let endpoints = entry.endpoints.iter().map(|endpoint| {
+    let endpoints = entry.endpoints.iter().filter_map(|endpoint| {
         let number = endpoint.ports.get(&port.name).copied();
-        (&*endpoint.address, number.unwrap_or(default))
+        // An EndpointSlice names every port that its endpoints have.
+        let number = match entry.registry {
+            Registry::Kubernetes => number?,
+            Registry::Istio => number.unwrap_or(default),
+        };
+        Some((&*endpoint.address, number))
     });
     endpoints.collect()
+}
+
+/// An endpoint as people write it.
+pub(crate) fn written(address: &str, port: u16) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(v6)) => format!("[{v6}]:{port}"),
+        _ => format!("{address}:{port}"),
+    }
 }
 
 /// The endpoints behind a host's port.
@@ -266,10 +290,7 @@ impl<'a> Endpoints<'a> {
         let shown = self
             .addresses
             .iter()
-            .map(|(address, port)| match address.parse::<IpAddr>() {
-                Ok(IpAddr::V6(v6)) => format!("[{v6}]:{port}"),
-                _ => format!("{address}:{port}"),
-            });
+            .map(|(address, port)| written(address, *port));
         Target::Elsewhere(shown.collect())
     }
 

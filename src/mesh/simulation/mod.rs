@@ -9,10 +9,12 @@
 //!
 //! The steps are [`service`] (entries to services, and which a client sees), [`listener`]
 //! (services to listeners and filter chains, and which one is picked), [`cluster`] (where the
-//! chain's cluster forwards to), [`upstream`] (what it does to the bytes) and [`words`] (the same told to a person).
+//! chain's cluster forwards to), [`upstream`] (what it does to the bytes) and [`words`] (the same told
+//! to a person). [`kubernetes`] is what differs where the service is one of Kubernetes.
 
 mod cluster;
 mod environment;
+mod kubernetes;
 mod listener;
 mod service;
 mod upstream;
@@ -95,7 +97,7 @@ impl fmt::Display for Outcome {
 /// The object that decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Blame<'a> {
-    /// The entry.
+    /// The entry, or the Service in its form ([`ServiceEntry::kind`]).
     pub entry: &'a ServiceEntry,
     /// Which of its hosts.
     pub host: &'a str,

@@ -7,7 +7,7 @@ use crate::mesh::address::Address;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::mesh::service_entry::{Port, Resolution, ServiceEntry};
+use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry};
 use crate::mesh::view::{Mesh, Query, Ranked, age_order, kept_namespace};
 
 use super::Blame;
@@ -46,7 +46,7 @@ impl<'a> Service<'a> {
 
 /// The services of the dialled port that the client sees, in the order in which Istio builds
 /// their listeners: those exported to named namespaces before public ones, then older first,
-/// then by host and namespace (`servicesExportedToNamespace` and `SortServicesByCreationTime` in
+/// then by name and namespace (`servicesExportedToNamespace` and `SortServicesByCreationTime` in
 /// `pilot/pkg/model/push_context.go`).
 pub(crate) fn in_line<'a>(mesh: &'a dyn Mesh, query: &Query<'_>) -> Vec<Service<'a>> {
     let mut services = Vec::new();
@@ -65,7 +65,7 @@ pub(crate) fn in_line<'a>(mesh: &'a dyn Mesh, query: &Query<'_>) -> Vec<Service<
         a.is_public
             .cmp(&b.is_public)
             .then_with(|| age_order(&left, &right))
-            .then_with(|| a.host.cmp(b.host))
+            .then_with(|| a.name().cmp(b.name()))
             .then_with(|| a.entry.namespace.cmp(&b.entry.namespace))
             .then_with(|| a.sequence.cmp(&b.sequence))
     });
@@ -160,11 +160,17 @@ fn expand<'a>(
 /// Where a service without an address listens: everywhere, or with resolution NONE on the
 /// endpoints of its host, if it has any.
 fn binds(mesh: &dyn Mesh, entry: &ServiceEntry, host: &str, port: &Port) -> Vec<Bind> {
-    if entry.resolution != Resolution::None || port.protocol.is_http() {
+    let is_service = entry.registry == Registry::Kubernetes;
+    if port.protocol.is_http() || (entry.resolution != Resolution::None && !is_service) {
         return vec![Bind::Anywhere];
     }
+    // A Service always gets a ClusterIP: where the file has none, it is one that nobody dials yet.
+    if entry.resolution != Resolution::None {
+        return Vec::new();
+    }
     let endpoints = host_endpoints(mesh, entry, host, port);
-    if endpoints.is_empty() {
+    // A headless Service without endpoints listens nowhere, on either measured version.
+    if endpoints.is_empty() && !is_service {
         return vec![Bind::Anywhere];
     }
     let ips = endpoints.iter().filter_map(|address| address.parse().ok());
@@ -194,6 +200,14 @@ fn host_endpoints<'a>(
 }
 
 impl<'a> Service<'a> {
+    /// The name by which istiod sorts it: an entry's services are called by their hosts.
+    fn name(&self) -> &'a str {
+        match self.entry.registry {
+            Registry::Istio => self.host,
+            Registry::Kubernetes => &self.entry.name,
+        }
+    }
+
     pub(crate) fn ranked(&self) -> Ranked<'a> {
         Ranked {
             entry: self.entry,

@@ -6,11 +6,13 @@ use crate::mesh::line::{
     NAME_CHARACTERS, OBJECT_CHARACTERS, VALUE_CHARACTERS, one_line, quoted, shown,
 };
 use crate::mesh::protocol::Protocol;
-use crate::mesh::service_entry::ServiceEntry;
+use crate::mesh::service_entry::{Registry, ServiceEntry};
 
 use super::cluster::Target;
 use super::service::Service;
-use super::{Dial, End, Environment, ListenerKind, Outcome, Prediction, Speech, Trail, Way};
+use super::{
+    Dial, End, Environment, ListenerKind, Outcome, Prediction, Speech, Trail, Way, kubernetes,
+};
 
 impl Dial {
     /// `10.20.0.5:3128`, or `[2001:db8::7]:3128`.
@@ -23,13 +25,21 @@ fn socket(address: IpAddr, port: u16) -> String {
     std::net::SocketAddr::new(address, port).to_string()
 }
 
-/// `namespace/name`, as kubectl writes it; an entry without a name is called by its host.
+/// `namespace/name`, as kubectl writes it, or `Service namespace/name`; an entry without a name is
+/// called by its host.
 pub(crate) fn entry_name(entry: &ServiceEntry) -> String {
     let name = match (&*entry.name, entry.hosts.first()) {
         ("", Some(host)) => host,
         (name, _) => name,
     };
-    one_line(&format!("{}/{name}", entry.namespace), OBJECT_CHARACTERS)
+    let kind = match entry.registry {
+        Registry::Istio => "",
+        Registry::Kubernetes => "Service ",
+    };
+    one_line(
+        &format!("{kind}{}/{name}", entry.namespace),
+        OBJECT_CHARACTERS,
+    )
 }
 
 /// How much of a host or an endpoint is told: a DNS name has at most 253 characters.
@@ -38,7 +48,7 @@ const HOST_CHARACTERS: usize = 253;
 /// How many endpoints are told.
 const ENDPOINTS: usize = 4;
 
-fn endpoints_in_words(endpoints: &[String]) -> String {
+pub(super) fn endpoints_in_words(endpoints: &[String]) -> String {
     let told = endpoints.iter().take(ENDPOINTS);
     let told: Vec<String> = told.map(|one| shown(one, HOST_CHARACTERS)).collect();
     let told = told.join(" or ");
@@ -202,7 +212,11 @@ impl Way<'_> {
                     Target::Elsewhere(endpoints) => {
                         format!("{cluster}: forwarded to {}", endpoints_in_words(endpoints))
                     }
-                    Target::Contested | Target::Unresolved(_) => {
+                    Target::Behind(endpoints) => {
+                        let endpoints = kubernetes::endpoints(endpoints);
+                        format!("{cluster}: forwarded to {endpoints}")
+                    }
+                    Target::Contested | Target::InBothRegistries | Target::Unresolved(_) => {
                         format!("{cluster}: cannot be told")
                     }
                     Target::Empty => format!("{cluster}: no endpoint, closed"),
@@ -225,6 +239,9 @@ fn host_of(service: &Service<'_>) -> String {
 
 fn protocol_of(service: &Service<'_>) -> String {
     let port = service.port;
+    if service.entry.registry == Registry::Kubernetes {
+        return kubernetes::port_in_words(port);
+    }
     match (&port.protocol_text, port.protocol) {
         (Some(text), Protocol::Unknown) => {
             let text = quoted(text, VALUE_CHARACTERS);
@@ -242,22 +259,26 @@ fn http_reason(service: &Service<'_>, dial: &Dial, listener: ListenerKind) -> St
             "{name} makes port {port} HTTP for every client, and a TLS handshake is not HTTP"
         );
     }
+    let by_what = kubernetes::by_what(service.entry, service.port);
     let answer = "where no route matches a CONNECT, so Envoy answers 404";
     match (service.port.protocol, listener) {
         (protocol, ListenerKind::Exact) if protocol.is_sniffed() => format!(
-            "{name} declares {} with {protocol}: the sidecar sniffs HTTP, {answer}",
+            "{name} declares {} with {protocol}{by_what}: the sidecar sniffs HTTP, {answer}",
             dial.target()
         ),
         (protocol, _) if protocol.is_sniffed() => format!(
             "{name} declares port {port} with {protocol}: the sidecar sniffs HTTP on it for every destination without a TCP entry of its own, {answer}"
         ),
         (protocol, _) => format!(
-            "{name} makes port {port} {protocol} for every destination without a TCP entry of its own, {answer}"
+            "{name} makes port {port} {protocol}{by_what} for every destination without a TCP entry of its own, {answer}"
         ),
     }
 }
 
 fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String {
+    if let Some(reason) = kubernetes::reason(service, target, dial) {
+        return reason;
+    }
     let name = entry_name(service.entry);
     let host = host_of(service);
     let port = service.port.number;
@@ -283,6 +304,10 @@ fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String
             let host = shown(host, HOST_CHARACTERS);
             format!("{name} forwards it to wherever {host} leads, which nothing in view tells")
         }
+        Target::Behind(_) => format!("{name} forwards it to the endpoints of {host}"),
+        Target::InBothRegistries => format!(
+            "{host} is the host of a Service and of a ServiceEntry; which of them then decides was not measured"
+        ),
         Target::Contested => format!(
             "several entries in namespace {} list {host} and bring different endpoints; which of them istiod keeps depends on the order in which it saw them",
             shown(&service.entry.namespace, NAME_CHARACTERS)

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::mesh::address::Address;
 use crate::mesh::protocol::{ListenerClass, Protocol};
-use crate::mesh::service_entry::{Port, Resolution, ServiceEntry};
+use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry};
 
 use super::Query;
 
@@ -113,7 +113,8 @@ impl Lanes {
         for ip in listening_endpoints(entry) {
             act(self.exact.entry(ip).or_default());
         }
-        if entry.addresses.is_empty() {
+        // A Service listens on its ClusterIP or its endpoints, or nowhere.
+        if entry.addresses.is_empty() && entry.registry == Registry::Istio {
             self.wildcard(entry, port.protocol, &mut act);
         }
         for written in &entry.addresses {

@@ -15,14 +15,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::destination_rule::DestinationRule;
-use super::service_entry::{Resolution, ServiceEntry};
+use super::service_entry::{Registry, Resolution, ServiceEntry};
 use super::workload_entry::WorkloadEntry;
 pub use alone::Alone;
 use lanes::{Lanes, Place, Scope, slots};
 pub(crate) use order::{age_order, kept_namespace, line_order};
 pub use overlay::{EntriesOnly, Overlay};
 
-/// A ServiceEntry and where it stands in line.
+/// A ServiceEntry, or a Service in its form, and where it stands in line.
 #[derive(Clone, Copy, Debug)]
 pub struct Ranked<'a> {
     /// The entry.
@@ -82,6 +82,8 @@ pub struct Query<'a> {
 /// The identity of an object in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
+    /// Which kind it is: a Service and an entry may have one name.
+    pub registry: Registry,
     /// Its namespace.
     pub namespace: Box<str>,
     /// Its name.
@@ -92,6 +94,7 @@ impl ObjectKey {
     /// The key of an entry; `None` where it has no name, so that it is nobody's twin.
     pub fn of(entry: &ServiceEntry) -> Option<Self> {
         (!entry.name.is_empty() && !entry.name_is_generated).then(|| Self {
+            registry: entry.registry,
             namespace: entry.namespace.clone(),
             name: entry.name.clone(),
         })
@@ -124,7 +127,7 @@ impl MeshView {
         Self::default()
     }
 
-    /// Adds an entry, or puts it in the place of the one with the same namespace and name.
+    /// Adds an entry, or puts it in the place of the one of the same kind, namespace and name.
     pub fn upsert(&mut self, entry: ServiceEntry) {
         let key = ObjectKey::of(&entry);
         let known = key.as_ref().and_then(|key| self.by_key.get(key)).copied();
@@ -173,7 +176,7 @@ impl MeshView {
         self.unmodelled.push(object);
     }
 
-    /// Every entry, in order of arrival.
+    /// Every entry, Services included, in order of arrival.
     pub fn entries(&self) -> impl Iterator<Item = &ServiceEntry> {
         self.entries.values()
     }
@@ -292,7 +295,9 @@ impl MeshView {
             return true;
         };
         let mut hosts = entry.hosts.iter();
-        entry.resolution == Resolution::None
+        // Of Services only the HTTP ones are on the wildcard listener, and they stay there.
+        entry.registry == Registry::Istio
+            && entry.resolution == Resolution::None
             && (!entry.endpoints.is_empty()
                 || hosts.any(|host| self.by_host.get(host).is_some_and(|all| all.len() > 1)))
     }

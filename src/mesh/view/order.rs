@@ -1,9 +1,11 @@
 //! Which entry comes first, and which namespace's is kept.
 
+use crate::mesh::service_entry::Registry;
+
 use super::Ranked;
 
-/// The one namespace whose entries of a host a client in `namespace` keeps: its own, else that of
-/// the first in line (`selectServices` in `pilot/pkg/model/sidecar.go`, newer Istio).
+/// The one namespace whose entries of a host a client in `namespace` keeps: its own, else a
+/// Service's, else that of the first in line (`selectServices` in `pilot/pkg/model/sidecar.go`, newer Istio).
 pub(crate) fn kept_namespace<'a>(rivals: &[Ranked<'a>], namespace: &str) -> Option<&'a str> {
     let visible = || {
         rivals
@@ -17,7 +19,11 @@ pub(crate) fn kept_namespace<'a>(rivals: &[Ranked<'a>], namespace: &str) -> Opti
             .map(|rival| &*rival.entry.namespace);
     }
     visible()
-        .min_by(|a, b| line_order(a, b))
+        .min_by(|a, b| {
+            let is_entry = |one: &Ranked<'_>| one.entry.registry == Registry::Istio;
+            let services_first = is_entry(a).cmp(&is_entry(b));
+            services_first.then_with(|| line_order(a, b))
+        })
         .map(|rival| &*rival.entry.namespace)
 }
 

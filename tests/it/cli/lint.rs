@@ -133,6 +133,37 @@ fn texts() -> Vec<(&'static str, String, Vec<String>)> {
     ]
 }
 
+/// What is in view beside bad.yaml, and whether its repair is still proven.
+#[test]
+fn services_are_in_view() {
+    let service = |name: &str, port: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{clusterIP: 10.96.0.9, selector: {{app: a}}, ports: [{port}]}}\n"
+        )
+    };
+    let sidecar = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\n";
+    for (beside, safe) in [
+        (service("web", "{name: http, port: 3128}"), true),
+        (service("web", "{name: tcp, port: 3128}"), true),
+        // The name of the entry: two objects, not one.
+        (service("bad", "{name: http, port: 80}"), true),
+        (sidecar.to_owned(), false),
+    ] {
+        let files = Files::new(&[
+            ("policy.yaml", policy()),
+            ("bad.yaml", bad()),
+            ("beside.yaml", beside.clone()),
+        ]);
+        let ended = run(
+            files.path(),
+            "lint --policy policy.yaml bad.yaml beside.yaml",
+            b"",
+        );
+        let proven = ended.stdout.contains("= help: safe fix: ");
+        assert_eq!(proven, safe, "{beside}{ended}");
+    }
+}
+
 #[test]
 fn stdin_is_a_file_like_any() {
     let files = Files::new(&[("policy.yaml", policy()), ("good.yaml", good())]);

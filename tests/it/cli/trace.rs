@@ -5,6 +5,29 @@ use serde_json::{Value, json};
 use super::{bad, entry, good, policy, rows};
 use crate::support::{Files, Finished, run};
 
+/// A Service with port 3128 of that name.
+fn service(name: &str, cluster_ip: &str, port: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{{cluster_ip}selector: {{app: a}}, ports: [{{name: {port}, port: 3128}}]}}\n"
+    )
+}
+
+const SLICE: &str = "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: squid-x, labels: {kubernetes.io/service-name: squid}}
+addressType: IPv4
+ports: [{name: tcp, port: 3128}]
+endpoints: [{addresses: [10.244.0.7]}]
+";
+
+const ENDPOINTS: &str = "
+apiVersion: v1
+kind: Endpoints
+metadata: {name: squid}
+subsets: [{addresses: [{ip: 10.244.0.7}], ports: [{name: tcp, port: 3128}]}]
+";
+
 /// The files that the rows of [`outcomes`] name.
 fn mesh() -> Files {
     let in_namespace = |text: String, namespace: &str| {
@@ -35,7 +58,18 @@ fn mesh() -> Files {
         ("range.yaml", same_range),
         (
             "service.yaml",
-            "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {}\n".to_owned(),
+            service("web", "clusterIP: 10.96.0.9, ", "http-proxy"),
+        ),
+        (
+            "headless.yaml",
+            service("squid", "clusterIP: None, ", "tcp"),
+        ),
+        ("slice.yaml", SLICE.to_owned()),
+        ("endpoints.yaml", ENDPOINTS.to_owned()),
+        (
+            "rule.yaml",
+            "apiVersion: networking.istio.io/v1\nkind: EnvoyFilter\nmetadata: {name: web}\n"
+                .to_owned(),
         ),
         ("target.yaml", target),
         (
@@ -102,7 +136,7 @@ fn keys() {
     found["dial"]["tls"] = json!(true);
     assert_eq!(found, expected);
 
-    let mut unknown = trace("10.20.0.5:3128 -f service.yaml --tls=a.example.com");
+    let mut unknown = trace("10.20.0.5:3128 -f rule.yaml --tls=a.example.com");
     assert!(unknown["path"].take().is_array());
     assert!(unknown["why"].take().is_string());
     let expected = json!({
@@ -110,6 +144,10 @@ fn keys() {
         "outcome": "Unknown", "by": null, "why": null, "path": null,
     });
     assert_eq!(unknown, expected);
+
+    let by_service = trace("10.20.0.5:3128 -f service.yaml");
+    let expected = json!({"kind": "Service", "namespace": "default", "name": "web", "host": "web.default.svc.cluster.local", "port": 3128});
+    assert_eq!(by_service["by"], expected);
 
     // A name with two addresses is two dials.
     let both = trace("backup-proxy.com:3128 -f ports.yaml --policy policy.yaml");

@@ -1,0 +1,247 @@
+//! Kubernetes Services, read as istiod reads them.
+//!
+//! istiod makes the same kind of service of a Service as of a ServiceEntry (`ConvertService` in
+//! `pilot/pkg/serviceregistry/kube/conversion.go`, `convertServices` in
+//! `pilot/pkg/serviceregistry/serviceentry/conversion.go`) and builds listeners for both in one
+//! line, by age. So a Service becomes a [`ServiceEntry`] of the [`Registry::Kubernetes`]: its
+//! ClusterIPs are the addresses, and a headless one has resolution NONE, as its cluster forwards to
+//! the address dialled.
+
+mod protocol;
+mod slice;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::address::Address;
+use super::protocol::Protocol;
+use super::service_entry::{Location, Port, Registry, Resolution, ServiceEntry, WrittenAddress};
+pub use slice::EndpointSlice;
+
+/// The domain of the cluster's Services. Other meshes set another; then hosts do not meet, and
+/// nothing else depends on it.
+const DOMAIN: &str = "svc.cluster.local";
+
+/// Whether an `apiVersion` and `kind` are those of a Service.
+pub fn is_service(api_version: &str, kind: &str) -> bool {
+    api_version == "v1" && kind == "Service"
+}
+
+/// Whether an `apiVersion` and `kind` are those of an EndpointSlice.
+pub fn is_endpoint_slice(api_version: &str, kind: &str) -> bool {
+    kind == "EndpointSlice" && api_version.starts_with("discovery.k8s.io/")
+}
+
+/// Whether an `apiVersion` and `kind` are those of the older form of EndpointSlices.
+pub fn is_endpoints(api_version: &str, kind: &str) -> bool {
+    api_version == "v1" && kind == "Endpoints"
+}
+
+/// Reads a Service, as far as its EndpointSlices are not needed; `None` where it has no name, so
+/// that it has no host either. What has another type than it should counts as absent: the API
+/// server refuses it.
+pub fn read_service(object: &Value) -> Option<ServiceEntry> {
+    let name = text(object, "/metadata/name").filter(|name| !name.is_empty())?;
+    let namespace = text(object, "/metadata/namespace").filter(|name| !name.is_empty());
+    let namespace = namespace.unwrap_or("default");
+    let created = text(object, "/metadata/creationTimestamp")
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let selector = labels(object, "/spec/selector");
+    Some(ServiceEntry {
+        api_version: "v1".into(),
+        registry: Registry::Kubernetes,
+        namespace: namespace.into(),
+        name: name.into(),
+        created: created.map(jiff::Timestamp::as_second),
+        deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
+        labels: labels(object, "/metadata/labels"),
+        hosts: vec![format!("{name}.{namespace}.{DOMAIN}").into()],
+        addresses: cluster_ips(object),
+        ports: ports(object),
+        location: Location::Internal,
+        resolution: match is_headless(object) {
+            true => Resolution::None,
+            false => Resolution::Static,
+        },
+        workload_selector: Some(selector).filter(|selector| !selector.is_empty()),
+        export_to: export_to(object),
+        ..ServiceEntry::default()
+    })
+}
+
+/// Gives a Service the endpoints of its slices, if there is any slice. A selector says no more
+/// then: what it selects is known.
+pub fn with_slices(mut service: ServiceEntry, slices: &[&EndpointSlice]) -> ServiceEntry {
+    if slices.is_empty() {
+        return service;
+    }
+    // A headless Service listens on every endpoint's address, ready or not
+    // (`ServiceEndpointsByPort`); a cluster is sent those that are ready.
+    let all = service.resolution == Resolution::None;
+    let slices = slices.iter();
+    service.endpoints = slices.flat_map(|slice| slice.endpoints(all)).collect();
+    service.workload_selector = None;
+    service
+}
+
+fn text<'v>(object: &'v Value, pointer: &str) -> Option<&'v str> {
+    object.pointer(pointer).and_then(Value::as_str)
+}
+
+fn list<'v>(object: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    let list = object.pointer(pointer).and_then(Value::as_array);
+    list.into_iter().flatten()
+}
+
+fn labels(object: &Value, pointer: &str) -> BTreeMap<Box<str>, Box<str>> {
+    let labels = object.pointer(pointer).and_then(Value::as_object);
+    let pairs = labels.into_iter().flatten();
+    pairs
+        .filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into())))
+        .collect()
+}
+
+fn is_headless(object: &Value) -> bool {
+    text(object, "/spec/clusterIP") == Some("None")
+}
+
+/// The ClusterIPs; none for a headless Service and where the API server has not given one yet,
+/// which is how a Service is written in files.
+fn cluster_ips(object: &Value) -> Vec<WrittenAddress> {
+    let several: Vec<&str> = list(object, "/spec/clusterIPs")
+        .filter_map(Value::as_str)
+        .collect();
+    let ips = match several.len() {
+        0 | 1 => text(object, "/spec/clusterIP").into_iter().collect(),
+        _ => several,
+    };
+    let written = ips.into_iter().map(|text| WrittenAddress {
+        text: text.into(),
+        address: Address::parse(text),
+    });
+    let valid = written.filter(|written| written.address.usable().is_some());
+    valid.collect()
+}
+
+fn ports(object: &Value) -> Vec<Port> {
+    // No listener on either measured version, whatever the port is called: it has no port.
+    if text(object, "/spec/type") == Some("ExternalName") {
+        return Vec::new();
+    }
+    let ports = list(object, "/spec/ports").enumerate();
+    ports
+        .filter_map(|(index, port)| read_port(index, port))
+        .collect()
+}
+
+fn read_port(index: usize, port: &Value) -> Option<Port> {
+    let number = port.get("port").and_then(Value::as_u64)?;
+    let number = u16::try_from(number).ok().filter(|number| *number > 0)?;
+    let name = text(port, "/name").unwrap_or_default();
+    let app_protocol = text(port, "/appProtocol");
+    let transport = text(port, "/protocol");
+    Some(Port {
+        index,
+        number,
+        name: name.into(),
+        protocol_text: app_protocol.map(Into::into),
+        protocol: Protocol::of_service_port(number, name, transport, app_protocol),
+        // Where its endpoints listen is for the EndpointSlices to say.
+        target_port: None,
+    })
+}
+
+/// The annotation that stands for a Service's `exportTo`.
+fn export_to(object: &Value) -> Vec<Box<str>> {
+    let annotation = text(
+        object,
+        "/metadata/annotations/networking.istio.io~1exportTo",
+    );
+    let written = annotation.filter(|text| !text.is_empty()).into_iter();
+    let namespaces = written.flat_map(|text| text.split(','));
+    namespaces.map(|name| name.trim().into()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{EndpointSlice, read_service, with_slices};
+    use crate::mesh::service_entry::Resolution;
+
+    fn service(spec: Value) -> Value {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "squid", "namespace": "egress"}, "spec": spec})
+    }
+
+    #[test]
+    fn a_service_is_an_entry() {
+        let object = service(
+            json!({"clusterIP": "10.96.0.5", "selector": {"app": "squid"}, "ports": [{"port": 3128, "name": "tcp"}]}),
+        );
+        let entry = read_service(&object).unwrap();
+        assert_eq!(*entry.hosts, ["squid.egress.svc.cluster.local".into()]);
+        assert_eq!(entry.usable_addresses().count(), 1);
+        assert_eq!(entry.resolution, Resolution::Static);
+        assert_eq!(entry.kind(), "Service");
+        assert!(entry.is_public());
+    }
+
+    #[test]
+    fn addresses_and_ports() {
+        let rows = [
+            (
+                json!({"clusterIP": "None", "ports": [{"port": 3128}]}),
+                0,
+                1,
+            ),
+            (json!({"ports": [{"port": 3128}]}), 0, 1),
+            (
+                json!({"clusterIP": "10.96.0.5", "clusterIPs": ["10.96.0.5", "fd00::5"]}),
+                2,
+                0,
+            ),
+            (
+                json!({"type": "ExternalName", "externalName": "a.test", "ports": [{"port": 3128, "name": "http"}]}),
+                0,
+                0,
+            ),
+            (json!({"ports": [{"port": 0}, {"port": "web"}, 7]}), 0, 0),
+            (json!("text"), 0, 0),
+        ];
+        for (spec, addresses, ports) in rows {
+            let entry = read_service(&service(spec.clone())).unwrap();
+            assert_eq!(entry.addresses.len(), addresses, "{spec}");
+            assert_eq!(entry.ports.len(), ports, "{spec}");
+        }
+        assert!(read_service(&json!({"metadata": {"generateName": "a-"}})).is_none());
+    }
+
+    #[test]
+    fn the_annotation_is_the_export() {
+        let mut object = service(json!({}));
+        object["metadata"]["annotations"] = json!({"networking.istio.io/exportTo": "., team-a"});
+        let entry = read_service(&object).unwrap();
+        assert!(entry.is_visible_from("egress") && entry.is_visible_from("team-a"));
+        assert!(!entry.is_visible_from("default"));
+    }
+
+    #[test]
+    fn unready_endpoints_are_listened_on_and_not_forwarded_to() {
+        let slice = EndpointSlice::read(&json!({
+            "metadata": {"name": "squid-1", "namespace": "egress", "labels": {"kubernetes.io/service-name": "squid"}},
+            "addressType": "IPv4",
+            "ports": [{"name": "tcp", "port": 3128}],
+            "endpoints": [{"addresses": ["10.244.0.1"]}, {"addresses": ["10.244.0.2"], "conditions": {"ready": false}}],
+        }))
+        .unwrap();
+        for (cluster_ip, endpoints) in [("None", 2), ("10.96.0.5", 1)] {
+            let selector = json!({"clusterIP": cluster_ip, "selector": {"app": "squid"}});
+            let entry = read_service(&service(selector)).unwrap();
+            assert!(entry.workload_selector.is_some());
+            let entry = with_slices(entry, &[&slice]);
+            assert_eq!(entry.endpoints.len(), endpoints, "{cluster_ip}");
+            assert!(entry.workload_selector.is_none());
+        }
+    }
+}
