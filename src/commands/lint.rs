@@ -100,7 +100,7 @@ fn judge(workspace: &Workspace, snapshot: &Snapshot) -> Vec<Reported> {
         })
         .collect();
     let mut all = Vec::new();
-    for placed in &workspace.entries {
+    for placed in workspace.entries.iter().chain(&workspace.services) {
         let findings = evaluate(&placed.entry, context);
         all.extend(findings.iter().cloned());
         let findings = in_force(findings, Some(&placed.entry), &context, today);

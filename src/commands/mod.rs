@@ -29,7 +29,7 @@ struct Cli {
 enum Command {
     /// Run the admission webhook.
     Serve(serve::Arguments),
-    /// Judge ServiceEntries in files.
+    /// Judge ServiceEntries, and Services in front of proxies, in files.
     Lint(lint::Arguments),
     /// Predict what a sidecar does with one connection, and because of whom.
     Trace(trace::Arguments),

@@ -6,37 +6,42 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::mesh::kubernetes::{
-    EndpointSlice, is_endpoint_slice, is_endpoints, is_service, read_service, with_slices,
+    EndpointSlice, is_endpoint_slice, is_endpoints, read_service, with_slices,
 };
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::view::Unmodelled;
 use crate::mesh::{MeshView, ServiceEntry};
 use crate::report::ObjectName;
+use crate::source::Document;
+
+use super::workspace::Placed;
 
 /// What was read so far.
 #[derive(Default)]
 pub(super) struct Services {
-    services: Vec<ServiceEntry>,
+    services: Vec<Placed>,
     slices: Vec<EndpointSlice>,
     /// Objects of kind Endpoints, which EndpointSlices are made of in a cluster.
     endpoints: Vec<Unmodelled>,
 }
 
 impl Services {
-    /// Takes a document if it is of one of the kinds. A Service is in view at once: the order in
-    /// which objects appear is their age.
-    pub(super) fn take(
-        &mut self,
-        api_version: &str,
-        kind: &str,
-        value: &Value,
-        mesh: &mut MeshView,
-    ) {
-        if is_service(api_version, kind) {
-            let service = read_service(value);
-            self.services.extend(service.clone());
-            service.into_iter().for_each(|service| mesh.upsert(service));
-        } else if is_endpoint_slice(api_version, kind) {
+    /// Takes a Service, which is in view at once: the order in which objects appear is their age.
+    pub(super) fn take_service(&mut self, file: usize, document: Document, mesh: &mut MeshView) {
+        let Some(entry) = read_service(&document.value) else {
+            return;
+        };
+        mesh.upsert(entry.clone());
+        self.services.push(Placed {
+            file,
+            document,
+            entry,
+        });
+    }
+
+    /// Takes a document if it tells what stands behind a Service.
+    pub(super) fn take(&mut self, api_version: &str, kind: &str, value: &Value) {
+        if is_endpoint_slice(api_version, kind) {
             self.slices.extend(EndpointSlice::read(value));
         } else if is_endpoints(api_version, kind) {
             self.endpoints.push(ObjectName::of(value).unmodelled());
@@ -44,28 +49,32 @@ impl Services {
     }
 
     /// Gives every Service its endpoints, once all is read.
-    pub(super) fn complete(self, mesh: &mut MeshView) {
+    pub(super) fn complete(mut self, mesh: &mut MeshView) -> Vec<Placed> {
         let mut slices: HashMap<_, Vec<&EndpointSlice>> = HashMap::new();
         for slice in &self.slices {
-            let key = (&*slice.namespace, &*slice.service);
+            let key = (slice.namespace.clone(), slice.service.clone());
             slices.entry(key).or_default().push(slice);
         }
-        let mut bare = HashMap::new();
-        for service in &self.services {
-            let key = (&*service.namespace, &*service.name);
+        let mut needy = HashMap::new();
+        for Placed { entry, .. } in &mut self.services {
+            let key = (entry.namespace.clone(), entry.name.clone());
             match slices.get(&key) {
-                Some(own) => mesh.upsert(with_slices(service.clone(), own)),
+                Some(own) => {
+                    *entry = with_slices(std::mem::take(entry), own);
+                    mesh.upsert(entry.clone());
+                }
                 None => {
-                    bare.insert(key, service);
+                    needy.insert(key, needs_endpoints(entry));
                 }
             }
         }
         for endpoints in self.endpoints {
-            let service = bare.get(&(&*endpoints.namespace, &*endpoints.name));
-            if service.is_some_and(|service| needs_endpoints(service)) {
+            let key = (endpoints.namespace.clone(), endpoints.name.clone());
+            if needy.get(&key) == Some(&true) {
                 mesh.note_unmodelled(endpoints);
             }
         }
+        self.services
     }
 }
 

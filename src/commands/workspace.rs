@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::mesh::destination_rule::{DestinationRule, is_destination_rule};
+use crate::mesh::kubernetes::is_service;
 use crate::mesh::service_entry::{GROUP, is_service_entry};
 use crate::mesh::view::Unmodelled;
 use crate::mesh::workload_entry::{WorkloadEntry, is_workload_entry};
@@ -23,10 +24,12 @@ pub(super) struct Workspace {
     pub(super) problems: Vec<(usize, Problem)>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) mesh: MeshView,
-    services: Services,
+    /// Services, with their endpoints.
+    pub(super) services: Vec<Placed>,
+    unpaired: Services,
 }
 
-/// An entry, with its document.
+/// An entry or a Service, with its document.
 pub(super) struct Placed {
     pub(super) file: usize,
     pub(super) document: Document,
@@ -51,7 +54,8 @@ impl Workspace {
             problems: Vec::new(),
             skipped: Vec::new(),
             mesh: MeshView::new(),
-            services: Services::default(),
+            services: Vec::new(),
+            unpaired: Services::default(),
         };
         let progress = match files.len() >= MANY && io::stderr().is_terminal() {
             true => indicatif::ProgressBar::new(files.len() as u64),
@@ -62,7 +66,8 @@ impl Workspace {
             progress.inc(1);
         }
         progress.finish_and_clear();
-        std::mem::take(&mut workspace.services).complete(&mut workspace.mesh);
+        let unpaired = std::mem::take(&mut workspace.unpaired);
+        workspace.services = unpaired.complete(&mut workspace.mesh);
         workspace.files = files;
         Ok(workspace)
     }
@@ -90,8 +95,6 @@ impl Workspace {
             let name = ObjectName::of(&document.value);
             self.mesh.note_unmodelled(name.unmodelled());
         }
-        let services = &mut self.services;
-        services.take(api_version, kind, &document.value, &mut self.mesh);
         if is_destination_rule(api_version, kind) {
             let rule = DestinationRule::read(&document.value);
             self.mesh.upsert_destination_rule(rule);
@@ -100,6 +103,10 @@ impl Workspace {
             let workload = WorkloadEntry::read(&document.value);
             self.mesh.upsert_workload_entry(workload);
         }
+        if is_service(api_version, kind) {
+            return self.unpaired.take_service(file, document, &mut self.mesh);
+        }
+        self.unpaired.take(api_version, kind, &document.value);
         if !is_service_entry(api_version, kind) {
             return;
         }

@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use crate::mesh::service_entry::Registry;
 use crate::mesh::{FieldPath, ServiceEntry};
 
 use super::check::{CheckId, Context, Subject};
 use super::checks::unreadable::judged_in_part;
-use super::checks::{self, undeclared_proxy};
+use super::checks::{self, service_port, undeclared_proxy};
 use super::finding::Finding;
 use super::fix::{Fix, Safety};
 use super::spec::Mode;
 
-/// Every finding about one entry, in the order of check and field; one a check and field.
+/// Every finding about one entry, or one Service, in the order of check and field; one a check and field.
 ///
 /// The same context and entry always give the same findings.
 pub fn evaluate(entry: &ServiceEntry, context: Context<'_>) -> Vec<Finding> {
+    if entry.registry == Registry::Kubernetes {
+        return merge(service_port::run(entry, context));
+    }
     if is_nobodys_business(entry, &context) {
         return Vec::new();
     }

@@ -1,8 +1,8 @@
 //! Every check's messages, word for word, in the forms in which people meet them: what `lint` says,
 //! the warning and the denial of the webhook, and its word about a repair.
 //!
-//! The cases are in `tests/fixtures/messages.txt`: a comment, a `spec` a line, the spec of a
-//! DestinationRule beside it (`rule`), what the mesh is set
+//! The cases are in `tests/fixtures/messages.txt`: a comment, a `spec` a line, those of a DestinationRule
+//! or a Service beside it (`rule`, `service`), what the mesh is set
 //! to where that matters (`with`), and then what is said, which this test writes. Read it as someone
 //! whom it wakes at night.
 
@@ -25,8 +25,9 @@ struct Case {
     /// The lines that are written by hand.
     given: Vec<String>,
     specs: Vec<Value>,
-    /// Specs of DestinationRules, which `lint` alone sees.
+    /// Specs of DestinationRules and of Services, which `lint` alone sees.
     rules: Vec<Value>,
+    services: Vec<Value>,
     outbound: OutboundPolicy,
 }
 
@@ -149,7 +150,7 @@ fn no_object_speaks_to_a_terminal_or_fills_it() {
 fn cases(text: &str) -> Vec<Case> {
     let blocks = text.split("\n\n").map(|block| {
         let given = block.lines().filter(|line| {
-            let mut by_hand = ["#", "spec ", "rule ", "with "].iter();
+            let mut by_hand = ["#", "spec ", "rule ", "service ", "with "].iter();
             by_hand.any(|word| line.starts_with(word))
         });
         let given: Vec<String> = given.map(str::to_owned).collect();
@@ -157,14 +158,15 @@ fn cases(text: &str) -> Vec<Case> {
             let given = given.clone().into_iter();
             given.filter_map(move |line| line.strip_prefix(word).map(str::to_owned))
         };
-        let rules = with("rule ").map(|rule| serde_saphyr::from_str(&rule).expect("YAML"));
-        let specs = with("spec ").map(|spec| serde_saphyr::from_str(&spec).expect("YAML"));
+        let yaml = |spec: String| serde_saphyr::from_str(&spec).expect("YAML");
+        let specs = with("spec ").map(yaml);
         let outbound = with("with ")
             .next()
             .map(|with| with.parse().expect("a policy"));
         Case {
             specs: specs.collect(),
-            rules: rules.collect(),
+            rules: with("rule ").map(yaml).collect(),
+            services: with("service ").map(yaml).collect(),
             outbound: outbound.unwrap_or_default(),
             given,
         }
@@ -185,13 +187,19 @@ impl Case {
     }
 
     fn linted(&self, policies: &PolicySet) -> Vec<(Option<usize>, Finding)> {
-        let rules = self.rules.iter().map(|spec| {
-            json!({
-                "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
-                "metadata": {"name": "rule", "namespace": "default"}, "spec": spec,
-            })
-        });
-        let objects: Vec<Value> = self.objects("default").into_iter().chain(rules).collect();
+        let beside = |api_version, kind, name, specs: &[Value]| {
+            let objects = specs.iter().map(|spec| {
+                json!({
+                    "apiVersion": api_version, "kind": kind,
+                    "metadata": {"name": name, "namespace": "default"}, "spec": spec,
+                })
+            });
+            objects.collect::<Vec<_>>()
+        };
+        let mut objects = self.objects("default");
+        let istio = "networking.istio.io/v1";
+        objects.extend(beside(istio, "DestinationRule", "rule", &self.rules));
+        objects.extend(beside("v1", "Service", "squid", &self.services));
         judged(&objects, policies, self.outbound)
     }
 

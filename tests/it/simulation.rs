@@ -111,10 +111,11 @@ fn service(short: &Value, position: usize) -> ServiceEntry {
     let namespace = spec.remove("namespace").unwrap_or(json!("default"));
     let annotations = json!({"networking.istio.io/exportTo": spec.remove("exportTo")});
     let endpoints = spec.remove("endpoints");
+    let slice_port = spec.remove("slicePort").or(port.get("name").cloned());
     let name = format!("entry-{position}");
     let slice = json!({
         "metadata": {"namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
-        "ports": [{"name": port.get("name"), "port": 3128}],
+        "ports": [{"name": slice_port, "port": 3128}],
         "endpoints": [{"addresses": endpoints}],
     });
     spec.insert("ports".to_owned(), json!([port]));

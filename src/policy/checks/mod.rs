@@ -12,6 +12,7 @@ mod other_port;
 mod other_protocol;
 mod rejected_address;
 mod same_host;
+pub(crate) mod service_port;
 mod several_addresses;
 mod several_hosts;
 mod static_without_endpoints;
@@ -46,6 +47,7 @@ pub static ALL: &[&Check] = &[
     &captures_proxy::CHECK,
     &same_host::CHECK,
     &other_protocol::CHECK,
+    &service_port::CHECK,
     &undeclared_proxy::CHECK,
     &several_addresses::CHECK,
     &other_port::CHECK,

@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::mesh::kubernetes::read_service;
 use crate::mesh::simulation::{Environment, OutboundPolicy};
 use crate::mesh::{DestinationRule, MeshView, ServiceEntry};
 use crate::policy::check::{Check, Context};
@@ -83,10 +84,13 @@ fn verdict(check: &Check, name: &str, yaml: &str) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-/// The entries of a row.
+/// The entries of a row, Services among them.
 pub(crate) fn entries(yaml: &str) -> Vec<ServiceEntry> {
     let entries = objects(yaml).filter(|object| !is_destination_rule(object));
-    let entries = entries.map(|entry| serde_json::from_value(entry).unwrap());
+    let entries = entries.map(|object| match object["kind"] == "Service" {
+        true => read_service(&object).unwrap(),
+        false => serde_json::from_value(object).unwrap(),
+    });
     entries.collect()
 }
 

@@ -164,6 +164,24 @@ fn services_are_in_view() {
     }
 }
 
+/// A Service is judged with its EndpointSlices, wherever they stand.
+#[test]
+fn a_service_in_front_of_a_proxy() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: squid}\nspec:\n  ports:\n    - name: http\n      port: 3128\n";
+    let slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a, labels: {kubernetes.io/service-name: squid}}\nports: [{name: http, port: 3128}]\nendpoints: [{addresses: [10.20.0.5]}]\n";
+    let elsewhere = slice.replace("10.20.0.5", "10.20.0.99");
+    for (slice, places) in [(slice, &["b.yaml:6 TG016"][..]), (&elsewhere, &[])] {
+        let files = Files::new(&[
+            ("policy.yaml", policy()),
+            ("a.yaml", slice.to_owned()),
+            ("b.yaml", service.to_owned()),
+        ]);
+        let line = "lint --policy policy.yaml --format json a.yaml b.yaml";
+        let ended = run(files.path(), line, b"");
+        assert_eq!(ended.places(), places, "{ended}");
+    }
+}
+
 #[test]
 fn stdin_is_a_file_like_any() {
     let files = Files::new(&[("policy.yaml", policy()), ("good.yaml", good())]);

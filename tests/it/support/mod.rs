@@ -7,6 +7,7 @@ mod binary;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tunnelguard::mesh::kubernetes::read_service;
 use tunnelguard::mesh::simulation::{Environment, OutboundPolicy};
 use tunnelguard::mesh::{DestinationRule, FieldPath, MeshView, ServiceEntry};
 use tunnelguard::policy::evaluator::evaluate_mesh;
@@ -36,8 +37,11 @@ pub(crate) fn corporate() -> PolicySet {
 /// Where [`corporate`] stands in the repository.
 pub(crate) const CORPORATE: &str = "examples/policies/corporate.yaml";
 
-/// The ServiceEntry in an object.
+/// The ServiceEntry in an object, or the Service in that form.
 pub(crate) fn entry(object: &Value) -> ServiceEntry {
+    if object["kind"] == "Service" {
+        return read_service(object).expect("a name");
+    }
     serde_json::from_value(object.clone()).expect("entries are read leniently")
 }
 
