@@ -56,6 +56,7 @@ pub(super) fn run(
             let summary = Summary {
                 files: workspace.files.len(),
                 entries: workspace.entries.len(),
+                services: workspace.services.len(),
                 proxies: snapshot.policies.proxies.all().len(),
                 skipped: workspace.skipped.clone(),
             };

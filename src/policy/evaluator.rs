@@ -7,7 +7,7 @@ use crate::mesh::{FieldPath, ServiceEntry};
 
 use super::check::{CheckId, Context, Subject};
 use super::checks::unreadable::judged_in_part;
-use super::checks::{self, service_port, undeclared_proxy};
+use super::checks::{self, captures_proxy, service_port, undeclared_proxy};
 use super::finding::Finding;
 use super::fix::{Fix, Safety};
 use super::spec::Mode;
@@ -17,7 +17,7 @@ use super::spec::Mode;
 /// The same context and entry always give the same findings.
 pub fn evaluate(entry: &ServiceEntry, context: Context<'_>) -> Vec<Finding> {
     if entry.registry == Registry::Kubernetes {
-        return merge(service_port::run(entry, context));
+        return merge(about_service(entry, context));
     }
     if is_nobodys_business(entry, &context) {
         return Vec::new();
@@ -31,6 +31,14 @@ pub fn evaluate(entry: &ServiceEntry, context: Context<'_>) -> Vec<Finding> {
         findings.push(judged_in_part());
     }
     merge(findings)
+}
+
+/// What a Service does to the proxies that it stands before, and to all others on its ports.
+fn about_service(service: &ServiceEntry, context: Context<'_>) -> Vec<Finding> {
+    let mut findings = service_port::run(service, context);
+    let subject = Subject::new(service, context);
+    captures_proxy::run(&subject, &mut findings);
+    findings
 }
 
 /// Most entries of a mesh are on no proxy's port and suggest none: they cost a look at each port.

@@ -16,6 +16,8 @@ pub struct Summary {
     pub files: usize,
     /// How many ServiceEntries they hold.
     pub entries: usize,
+    /// How many Services, which are told where there are any.
+    pub services: usize,
     /// How many proxies are declared.
     pub proxies: usize,
     /// Files that were not judged.
@@ -105,8 +107,12 @@ fn write_total(reported: &[Reported], summary: &Summary, out: &mut dyn Write) ->
         .filter(|one| one.finding.has_safe_fix())
         .count();
     let looked = format!(
-        "{} in {}, against {}",
+        "{}{} in {}, against {}",
         plural(summary.entries, "ServiceEntry", "ServiceEntries"),
+        match summary.services {
+            0 => String::new(),
+            services => format!(" and {}", plural(services, "Service", "Services")),
+        },
         plural(summary.files, "file", "files"),
         plural(summary.proxies, "declared proxy", "declared proxies"),
     );

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::mesh::ServiceEntry;
 use crate::mesh::protocol::ListenerClass;
-use crate::mesh::service_entry::Port;
+use crate::mesh::service_entry::{Port, Registry};
 use crate::mesh::simulation::Outcome;
 use crate::policy::check::{Check, CheckId, Subject};
 use crate::policy::dials::{ADDRESSES_A_PROXY, NOBODY_V4, addresses_of, dial};
@@ -27,6 +27,7 @@ use crate::policy::spec::Mode;
 use crate::policy::words::{BRIEF_LIST_CHARACTERS, ip_list, protocol_in_words};
 
 use super::protective_entry;
+use super::service_port::protocol_path;
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -43,7 +44,8 @@ const NAMED: usize = 16;
 /// How many proxies of a port are dialled in search of them.
 const DIALLED: usize = 64;
 
-fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+/// Looks at one entry, or at one Service.
+pub(crate) fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for port in &subject.entry.ports {
         if subject.is_cut_short() || !takes_strangers(subject.entry, port) {
             continue;
@@ -79,6 +81,8 @@ fn takes_strangers(entry: &ServiceEntry, port: &Port) -> bool {
     let mut addresses = entry.addresses.iter();
     match port.protocol.listener_class() {
         ListenerClass::None => false,
+        // Only its HTTP is for every destination.
+        class if entry.registry == Registry::Kubernetes => class == ListenerClass::Http,
         ListenerClass::Http => true,
         ListenerClass::Tcp | ListenerClass::Auto => {
             entry.addresses.is_empty() || !addresses.all(|a| a.address.usable().is_some())
@@ -128,11 +132,17 @@ fn captures(
     several: bool,
 ) -> Finding {
     let number = port.number;
+    let is_service = subject.entry.registry == Registry::Kubernetes;
+    let what = if is_service { "Service" } else { "entry" };
     let sees_mesh = subject.context.sees_mesh;
     let fate = match outcome {
         Outcome::NotFound => "gets 404",
         Outcome::Hijacked => "is sent to this entry's endpoints",
         _ => "is closed",
+    };
+    let path = match is_service {
+        true => protocol_path(port),
+        false => port.path("protocol"),
     };
     let unless = if sees_mesh {
         ""
@@ -146,17 +156,17 @@ fn captures(
     };
     let (value, state) = protocol_in_words(port);
     let cure = match (port.protocol.is_tcp(), several) {
-        (true, _) => "Give this entry addresses of its own, or add",
-        (false, false) => "Leave this entry and add",
-        (false, true) => "Leave this entry and add one such for each proxy",
+        (true, _) => "Give this entry addresses of its own, or add".to_owned(),
+        (false, false) => format!("Leave this {what} and add"),
+        (false, true) => format!("Leave this {what} and add one such for each proxy"),
     };
     Finding {
         check: CHECK.id,
         severity,
-        path: port.path("protocol"),
+        path,
         port: Some(number),
         what: format!(
-            "{value} on port {number} is for every destination, so CONNECT through {{proxy}}, which this entry does not claim, {fate}{unless}"
+            "{value} on port {number} is for every destination, so CONNECT through {{proxy}}, which this {what} does not claim, {fate}{unless}"
         ),
         edit: format!("{cure}: {}", protective_entry(proxy, number)),
         brief: Brief {
@@ -205,6 +215,21 @@ spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name:
             &super::CHECK,
             &[
                 ("an HTTP API on the port", api, "error"),
+                (
+                    "a Service of somebody else",
+                    "kind: Service\nmetadata: {name: api}\nspec: {clusterIP: 10.96.0.9, ports: [{port: 3129, name: http}]}",
+                    "error",
+                ),
+                (
+                    "a Service without a ClusterIP yet",
+                    "kind: Service\nmetadata: {name: api}\nspec: {ports: [{port: 3129, name: http}]}",
+                    "error",
+                ),
+                (
+                    "a Service that is sniffed",
+                    "kind: Service\nmetadata: {name: api}\nspec: {ports: [{port: 3129, name: web}]}",
+                    "",
+                ),
                 (
                     "sniffed without address",
                     "{hosts: [api.test], ports: [{number: 3129, name: p}]}",

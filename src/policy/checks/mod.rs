@@ -1,7 +1,7 @@
 //! The checks, one a file. Adding one takes a file, two lines here and a page in `docs/checks/`.
 
 mod address_range;
-mod captures_proxy;
+pub(crate) mod captures_proxy;
 mod dynamic_dns;
 mod http_port;
 mod http_proxy_value;

@@ -104,16 +104,22 @@ fn listening(service: &ServiceEntry) -> Vec<IpAddr> {
     addresses.take(ADDRESSES_A_PROXY).collect()
 }
 
+/// The field that tells a port's protocol; the port itself where it has none.
+pub(super) fn protocol_path(port: &Port) -> FieldPath {
+    match (&port.protocol_text, &*port.name) {
+        (Some(_), _) => port.path("appProtocol"),
+        (None, "") => FieldPath::spec().key("ports").index(port.index),
+        (None, _) => port.path("name"),
+    }
+}
+
 fn finding(port: &Port, proxy: &Proxy) -> Finding {
     let number = port.number;
-    let (path, field, value) = match (&port.protocol_text, &*port.name) {
-        (Some(text), _) => (port.path("appProtocol"), "appProtocol", Some(&**text)),
-        (None, "") => (
-            FieldPath::spec().key("ports").index(port.index),
-            "name",
-            None,
-        ),
-        (None, name) => (port.path("name"), "name", Some(name)),
+    let path = protocol_path(port);
+    let (field, value) = match (&port.protocol_text, &*port.name) {
+        (Some(text), _) => ("appProtocol", Some(&**text)),
+        (None, "") => ("name", None),
+        (None, name) => ("name", Some(name)),
     };
     let value = value.map(|value| quoted(value, VALUE_CHARACTERS));
     let cause = match (&value, port.protocol) {

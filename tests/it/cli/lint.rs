@@ -170,7 +170,10 @@ fn a_service_in_front_of_a_proxy() {
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: squid}\nspec:\n  ports:\n    - name: http\n      port: 3128\n";
     let slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a, labels: {kubernetes.io/service-name: squid}}\nports: [{name: http, port: 3128}]\nendpoints: [{addresses: [10.20.0.5]}]\n";
     let elsewhere = slice.replace("10.20.0.5", "10.20.0.99");
-    for (slice, places) in [(slice, &["b.yaml:6 TG016"][..]), (&elsewhere, &[])] {
+    for (slice, places) in [
+        (slice, ["b.yaml:6 TG016"]),
+        (&elsewhere, ["b.yaml:6 TG013"]),
+    ] {
         let files = Files::new(&[
             ("policy.yaml", policy()),
             ("a.yaml", slice.to_owned()),
