@@ -124,6 +124,7 @@ fn cluster_ips(object: &Value) -> Vec<WrittenAddress> {
     valid.collect()
 }
 
+/// Its ports, without those that get no listener: a UDP port may have the number of another.
 fn ports(object: &Value) -> Vec<Port> {
     // No listener on either measured version, whatever the port is called: it has no port.
     if text(object, "/spec/type") == Some("ExternalName") {
@@ -132,6 +133,7 @@ fn ports(object: &Value) -> Vec<Port> {
     let ports = list(object, "/spec/ports").enumerate();
     ports
         .filter_map(|(index, port)| read_port(index, port))
+        .filter(|port| port.protocol != Protocol::Udp)
         .collect()
 }
 
@@ -205,6 +207,11 @@ mod tests {
                 json!({"type": "ExternalName", "externalName": "a.test", "ports": [{"port": 3128, "name": "http"}]}),
                 0,
                 0,
+            ),
+            (
+                json!({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}),
+                0,
+                1,
             ),
             (json!({"ports": [{"port": 0}, {"port": "web"}, 7]}), 0, 0),
             (json!("text"), 0, 0),

@@ -64,7 +64,8 @@ impl Place {
 
 /// Where an entry is filed: each scope that sees it, with each of its ports.
 pub(super) fn slots(entry: &ServiceEntry) -> Vec<(Scope, &Port)> {
-    if !entry.has_services() {
+    // Whatever makes no service must not stand for those behind it.
+    if !entry.has_services() || entry.hosts.is_empty() {
         return Vec::new();
     }
     let scopes: Vec<Scope> = if entry.is_public() {
@@ -87,9 +88,15 @@ pub(super) fn slots(entry: &ServiceEntry) -> Vec<(Scope, &Port)> {
             .map(|name| Scope::Namespace(name.into()))
             .collect()
     };
+    // Of two ports of one number, which istiod refuses, the first is the one that is read.
+    let is_first = |port: &&Port| {
+        let first = entry.port(port.number);
+        first.is_some_and(|first| first.index == port.index)
+    };
     let pairs = entry
         .ports
         .iter()
+        .filter(is_first)
         .flat_map(|port| scopes.iter().map(move |scope| (scope.clone(), port)));
     pairs.collect()
 }

@@ -5,6 +5,7 @@
 //! The last test here and there counts what the strategies reach, so that the others cannot hold
 //! in vain.
 
+mod index;
 mod raw;
 mod strategies;
 mod wire;

@@ -1,0 +1,146 @@
+//! The index leaves out nothing that decides: a dial ends the same, because of the same object,
+//! where every entry and Service is looked at.
+
+use std::net::IpAddr;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+use tunnelguard::mesh::kubernetes::{EndpointSlice, read_service, with_slices};
+use tunnelguard::mesh::simulation::{Blame, Environment, IstioVersion};
+use tunnelguard::mesh::view::{Query, Ranked, Unmodelled};
+use tunnelguard::mesh::{
+    DestinationRule, Dial, Mesh, MeshView, ServiceEntry, Speech, WorkloadEntry, simulate,
+};
+
+use super::strategies::{self, NAMESPACES, Noise};
+use super::{config, outbound};
+use crate::support;
+
+/// Every object, whatever is asked.
+struct Everything(Vec<ServiceEntry>);
+
+impl Everything {
+    fn ranked(&self) -> impl Iterator<Item = Ranked<'_>> {
+        (0..)
+            .zip(&self.0)
+            .map(|(sequence, entry)| Ranked { entry, sequence })
+    }
+}
+
+impl Mesh for Everything {
+    fn deciders(&self, _: &Query<'_>) -> Vec<Ranked<'_>> {
+        self.ranked().collect()
+    }
+
+    fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
+        let listed = |ranked: &Ranked<'_>| ranked.entry.hosts.iter().any(|own| **own == *host);
+        self.ranked().filter(listed).collect()
+    }
+
+    fn destination_rules(&self, _: &str) -> &[DestinationRule] {
+        &[]
+    }
+
+    fn workload_entries(&self, _: &str) -> &[WorkloadEntry] {
+        &[]
+    }
+
+    fn unmodelled(&self) -> Option<&Unmodelled> {
+        None
+    }
+
+    fn ranges(&self, _: u16, _: usize) -> Vec<IpAddr> {
+        Vec::new()
+    }
+}
+
+fn entry() -> impl Strategy<Value = ServiceEntry> {
+    strategies::entry(Noise::Silent).prop_map(|object| support::entry(&object))
+}
+
+const DIALLED: [&str; 4] = ["10.20.0.5", "10.20.1.7", "10.96.0.9", "10.244.0.7"];
+
+/// A Service on the proxies' port, with or without its EndpointSlice.
+fn service() -> impl Strategy<Value = ServiceEntry> {
+    let cluster_ips = [
+        json!("None"),
+        Value::Null,
+        json!("10.96.0.9"),
+        json!("10.20.0.5"),
+    ];
+    let ports = [
+        "http",
+        "http-proxy",
+        "tcp",
+        "squid",
+        "tls",
+        "mongo",
+        "",
+        "grpc",
+    ];
+    let endpoints = prop::option::of(vec(select(&DIALLED[..]), 0..3));
+    let object = (
+        select(NAMESPACES),
+        "[a-c]",
+        select(cluster_ips.to_vec()),
+        select(ports.to_vec()),
+    );
+    (object, endpoints, any::<bool>()).prop_map(|(object, endpoints, private)| {
+        let (namespace, name, cluster_ip, port) = object;
+        let export = if private { "." } else { "" };
+        let service = json!({
+            "metadata": {"namespace": namespace, "name": name, "annotations": {"networking.istio.io/exportTo": export}},
+            "spec": {"clusterIP": cluster_ip, "selector": {"app": "a"}, "ports": [{"name": port, "port": 3128}]},
+        });
+        let slice = json!({
+            "metadata": {"namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
+            "ports": [{"name": port, "port": 3128}], "endpoints": [{"addresses": endpoints}],
+        });
+        let slice = EndpointSlice::read(&slice).filter(|_| endpoints.is_some());
+        let slices: Vec<&EndpointSlice> = slice.iter().collect();
+        with_slices(read_service(&service).expect("a name"), &slices)
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_dial_ends_as_if_everything_was_looked_at(
+        mut entries in vec(prop_oneof![entry(), service()], 0..6),
+        ages in vec(prop::option::of(0..3i64), 6),
+        outbound in outbound(),
+    ) {
+        for (entry, age) in entries.iter_mut().zip(ages) {
+            entry.created = age;
+        }
+        let mut view = MeshView::new();
+        entries.into_iter().for_each(|entry| view.upsert(entry));
+        let everything = Everything(view.entries().cloned().collect());
+        for version in [IstioVersion::OLDEST, IstioVersion::NEWEST] {
+            let environment = Environment { outbound, version, ..Environment::default() };
+            for dial in dials() {
+                let indexed = simulate(&view, &dial, &environment);
+                let all = simulate(&everything, &dial, &environment);
+                prop_assert_eq!(indexed.outcome, all.outcome, "{:?}", dial);
+                let by = |by: Option<Blame<'_>>| by.map(|by| by.entry.clone());
+                prop_assert_eq!(by(indexed.by), by(all.by), "{:?}", dial);
+            }
+        }
+    }
+}
+
+fn dials() -> impl Iterator<Item = Dial> {
+    let server_name = Speech::Tls(Some("tls-proxy.com".into()));
+    let speeches = [Speech::Connect, server_name].into_iter();
+    speeches.flat_map(|speech| {
+        DIALLED.map(|address| Dial {
+            namespace: "default".into(),
+            address: address.parse().expect("an IP"),
+            port: 3128,
+            speech: speech.clone(),
+        })
+    })
+}
