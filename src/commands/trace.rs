@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
+use crate::mesh::kubernetes::completed;
 use crate::mesh::service_entry::{Registry, Resolution};
 use crate::mesh::{Dial, Mesh, ServiceEntry, Speech, simulate};
 use crate::policy::proxy::normal_host;
@@ -20,7 +21,7 @@ use super::{Exit, Format, is_styled};
 /// The flags of `trace`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// What is dialled: IP:PORT, or HOST:PORT where a policy or an entry tells the host's IP.
+    /// What is dialled: IP:PORT, or HOST:PORT where a policy, an entry or a Service tells the host's IP.
     #[arg(value_name = "TARGET")]
     target: String,
     /// The mesh's objects: files, directories, or - for stdin; repeatable.
@@ -119,12 +120,14 @@ fn dials(arguments: &Arguments, snapshot: &Snapshot) -> anyhow::Result<Vec<Dial>
         (None, true) => Speech::ConnectHttp10,
         (None, false) => Speech::Connect,
     };
-    let dials = addresses(host, snapshot)?.into_iter().map(|address| Dial {
-        namespace: arguments.from.namespace.as_str().into(),
-        address,
-        port,
-        speech: speech.clone(),
-    });
+    let dials = addresses(host, &arguments.from.namespace, snapshot)?
+        .into_iter()
+        .map(|address| Dial {
+            namespace: arguments.from.namespace.as_str().into(),
+            address,
+            port,
+            speech: speech.clone(),
+        });
     Ok(dials.collect())
 }
 
@@ -136,7 +139,7 @@ fn headless_endpoints(entry: &ServiceEntry) -> impl Iterator<Item = IpAddr> + '_
 }
 
 /// A sidecar sees the address, never the name: so a name has to be known here.
-fn addresses(host: &str, snapshot: &Snapshot) -> anyhow::Result<Vec<IpAddr>> {
+fn addresses(host: &str, namespace: &str, snapshot: &Snapshot) -> anyhow::Result<Vec<IpAddr>> {
     if let Ok(ip) = host.parse() {
         return Ok(vec![ip]);
     }
@@ -149,7 +152,8 @@ fn addresses(host: &str, snapshot: &Snapshot) -> anyhow::Result<Vec<IpAddr>> {
         .cloned()
         .unwrap_or_default();
     if addresses.is_empty() {
-        for ranked in snapshot.mesh.with_host(&normal) {
+        let hosts = completed(&normal, namespace);
+        for ranked in hosts.iter().flat_map(|host| snapshot.mesh.with_host(host)) {
             addresses.extend(ranked.entry.usable_addresses());
             addresses.extend(headless_endpoints(ranked.entry));
         }

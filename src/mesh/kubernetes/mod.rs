@@ -23,6 +23,27 @@ pub use slice::EndpointSlice;
 /// nothing else depends on it.
 const DOMAIN: &str = "svc.cluster.local";
 
+/// The names by which clients of every namespace know the Service of a host, the host first: the
+/// search list of a Pod's `resolv.conf` completes the others.
+pub fn names(host: &str) -> Vec<Box<str>> {
+    let mut names = vec![host.into()];
+    if let Some(short) = host.strip_suffix(DOMAIN) {
+        names.push(format!("{short}svc").into());
+        names.push(short.trim_end_matches('.').into());
+    }
+    names
+}
+
+/// The hosts that a client in `namespace` may mean by a name, as that search list has them.
+pub fn completed(name: &str, namespace: &str) -> [String; 4] {
+    [
+        name.to_owned(),
+        format!("{name}.{namespace}.{DOMAIN}"),
+        format!("{name}.{DOMAIN}"),
+        format!("{name}.cluster.local"),
+    ]
+}
+
 /// Whether an `apiVersion` and `kind` are those of a Service.
 pub fn is_service(api_version: &str, kind: &str) -> bool {
     api_version == "v1" && kind == "Service"
@@ -169,7 +190,7 @@ fn export_to(object: &Value) -> Vec<Box<str>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{EndpointSlice, read_service, with_slices};
+    use super::{EndpointSlice, completed, names, read_service, with_slices};
     use crate::mesh::service_entry::Resolution;
 
     fn service(spec: Value) -> Value {
@@ -222,6 +243,25 @@ mod tests {
             assert_eq!(entry.ports.len(), ports, "{spec}");
         }
         assert!(read_service(&json!({"metadata": {"generateName": "a-"}})).is_none());
+    }
+
+    #[test]
+    fn short_names() {
+        let host = "squid.egress.svc.cluster.local";
+        for name in names(host) {
+            let completed = completed(&name, "default");
+            assert!(
+                completed.iter().any(|completed| completed == host),
+                "{name}"
+            );
+        }
+        assert_eq!(names(host).len(), 3);
+        assert!(
+            completed("squid", "egress")
+                .iter()
+                .any(|completed| completed == host)
+        );
+        assert_eq!(names("proxy.corp"), ["proxy.corp".into()]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::mesh::ServiceEntry;
 use crate::mesh::address::Address;
+use crate::mesh::kubernetes::names;
 use crate::mesh::line::{VALUE_CHARACTERS, quoted};
 use crate::mesh::service_entry::{Endpoint, Port, Resolution, WrittenAddress};
 use crate::mesh::simulation::{Outcome, simulate};
@@ -40,11 +41,15 @@ pub(crate) static CHECK: Check = Check {
 pub(crate) fn run(service: &ServiceEntry, context: Context<'_>) -> Vec<Finding> {
     let service = &at_an_address(service);
     let mut findings = Vec::new();
+    let known_as = ServiceEntry {
+        hosts: service.hosts.iter().flat_map(|host| names(host)).collect(),
+        ..service.clone()
+    };
     for port in &service.ports {
         if !port.protocol.is_http() && !port.protocol.is_sniffed() {
             continue;
         }
-        let claimed = context.policies.proxies.claimed(service, port);
+        let claimed = context.policies.proxies.claimed(&known_as, port);
         let dialled = claimed.into_iter().filter(|proxy| !proxy.tunnel);
         let broken = dialled.filter(|proxy| gets_404(service, port, proxy, context));
         findings.extend(broken.map(|proxy| finding(port, proxy)));
@@ -200,6 +205,18 @@ mod tests {
                     "",
                 ),
                 ("tcp", &at("10.20.0.5", ", name: tcp-squid"), ""),
+                (
+                    "a policy's host, no ClusterIP yet",
+                    &service("{selector: {app: a}, ports: [{port: 3128, name: squid}]}")
+                        .replace("name: proxy, namespace: a", "name: proxy, namespace: corp"),
+                    "error, unsafe",
+                ),
+                (
+                    "a policy's host, headless",
+                    &service("{clusterIP: None, ports: [{port: 3128}]}")
+                        .replace("name: proxy, namespace: a", "name: proxy, namespace: corp"),
+                    "error, unsafe",
+                ),
                 ("another address", &at("10.20.0.99", ", name: http"), ""),
                 (
                     "a port that is no proxy's",
