@@ -11,6 +11,9 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CONTROL_PLANE_SOURCE := tests/tools/control-plane
 CONTROL_PLANE_KEY := $(shell cd $(CONTROL_PLANE_SOURCE) && cat go.mod go.sum *.go build.sh | git hash-object --stdin | cut -c1-12)
 CONTROL_PLANE := $(CACHE)/control-plane-$(CONTROL_PLANE_KEY)$(if $(KUBEBUILDER_ASSETS),-assets)/control-plane
+istiod = $(CACHE)/istiod-$(1)-$(shell cd tests/tools && cat istiod-$(1)/go.* istiod-$(1)/*.go build-istiod.sh | git hash-object --stdin | cut -c1-12)/pilot-discovery
+ISTIOD_2024 := $(call istiod,2024)
+ISTIOD_2026 := $(call istiod,2026)
 
 # Runs a stage and prints how long it took.
 define stage
@@ -66,6 +69,13 @@ control-plane: $(CONTROL_PLANE) ## Build a kube-apiserver with etcd for tests; p
 
 $(CONTROL_PLANE):
 	$(call stage,control-plane: building once,$(CONTROL_PLANE_SOURCE)/build.sh $(dir $(CONTROL_PLANE)))
+
+.PHONY: istiod
+istiod: $(ISTIOD_2024) $(ISTIOD_2026) ## Build both pinned istiods for tests; print their paths, the newer last
+	@printf '%s\n' $^
+
+$(ISTIOD_2024) $(ISTIOD_2026): $(CACHE)/istiod-%/pilot-discovery:
+	$(call stage,istiod $*: building once,tests/tools/build-istiod.sh tests/tools/istiod-$(firstword $(subst -, ,$*)) $(@D))
 
 .PHONY: bench
 bench: $(CONTROL_PLANE) ## Measure the decision core, the webhook and a create; see docs/performance.md
