@@ -14,6 +14,13 @@ CONTROL_PLANE := $(CACHE)/control-plane-$(CONTROL_PLANE_KEY)$(if $(KUBEBUILDER_A
 istiod = $(CACHE)/istiod-$(1)-$(shell cd tests/tools && cat istiod-$(1)/go.* istiod-$(1)/*.go build-istiod.sh | git hash-object --stdin | cut -c1-12)/pilot-discovery
 ISTIOD_2024 := $(call istiod,2024)
 ISTIOD_2026 := $(call istiod,2026)
+ENVOY_REQUIREMENTS := tests/tools/envoy/requirements.txt
+ENVOY_PACKAGE := $(CACHE)/envoy-$(shell git hash-object $(ENVOY_REQUIREMENTS) | cut -c1-12)
+# Elsewhere nothing is built for it, and it says why it cannot run.
+LAB_RUNS := $(shell [ "$$(uname)" = Linux ] && [ "$$(id -u)" = 0 ] && echo yes)
+LAB_ISTIOD := $(or $(ISTIOD),$(ISTIOD_2026))
+LAB_ISTIOD_OLDER := $(if $(ISTIOD),,$(ISTIOD_2024))
+LAB_ENVOY := $(or $(ENVOY),$(ENVOY_PACKAGE)/envoy/_bin/envoy)
 
 # Runs a stage and prints how long it took.
 define stage
@@ -46,7 +53,7 @@ fmt-check: ## Check the format
 .PHONY: lint
 # All targets are those that `cargo test` runs, so the others are named.
 lint: ## Run clippy; warnings are errors
-	$(call stage,clippy,cargo clippy --locked --all-targets -- -D warnings && cargo clippy --locked --test e2e --test demo -- -D warnings)
+	$(call stage,clippy,cargo clippy --locked --all-targets -- -D warnings && cargo clippy --locked --test e2e --test demo --test fidelity -- -D warnings)
 
 .PHONY: docs
 docs: ## Build the API documentation; warnings are errors
@@ -76,6 +83,17 @@ istiod: $(ISTIOD_2024) $(ISTIOD_2026) ## Build both pinned istiods for tests; pr
 
 $(ISTIOD_2024) $(ISTIOD_2026): $(CACHE)/istiod-%/pilot-discovery:
 	$(call stage,istiod $*: building once,tests/tools/build-istiod.sh tests/tools/istiod-$(firstword $(subst -, ,$*)) $(@D))
+
+.PHONY: fidelity
+fidelity: $(if $(LAB_RUNS),lab-tools $(CONTROL_PLANE) $(LAB_ISTIOD_OLDER) $(LAB_ISTIOD) $(LAB_ENVOY)) ## Compare predictions with real istiod and Envoy, as root on Linux; TESTS=NAME runs some, ISTIOD= and ENVOY= are your own
+	$(call stage,fidelity,CONTROL_PLANE=$(CONTROL_PLANE) ISTIOD=$(LAB_ISTIOD) $(if $(LAB_ISTIOD_OLDER),ISTIOD_OLDER=$(LAB_ISTIOD_OLDER)) ENVOY=$(LAB_ENVOY) cargo test --locked --test fidelity -- $(TESTS))
+
+.PHONY: lab-tools
+lab-tools:
+	@command -v ip iptables setpriv >/dev/null || ! command -v apt-get >/dev/null || { apt-get update --quiet=2 && apt-get install --quiet=2 --yes iproute2 iptables util-linux; }
+
+$(ENVOY_PACKAGE)/envoy/_bin/envoy:
+	$(call stage,Envoy: downloading once,tests/tools/envoy/install.sh $(ENVOY_PACKAGE))
 
 .PHONY: bench
 bench: $(CONTROL_PLANE) ## Measure the decision core, the webhook and a create; see docs/performance.md

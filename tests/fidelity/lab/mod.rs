@@ -1,0 +1,155 @@
+//! A real kube-apiserver, a real istiod, a real Envoy as sidecar, and real connections.
+
+mod child;
+mod client;
+mod envoy;
+mod http;
+mod istiod;
+mod names;
+mod proxies;
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use axum::http::Request;
+use kube::Client;
+use kube::client::Body;
+use rustls::ClientConfig;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tunnelguard::mesh::Dial;
+use tunnelguard::mesh::simulation::OutboundPolicy;
+
+use crate::harness::{Answer, ControlPlane, one_thread};
+pub(crate) use client::Met;
+use envoy::Envoy;
+use istiod::Istiod;
+pub(crate) use istiod::Pin;
+
+/// Of istiod's own namespace; and plaintext is what proxies outside the mesh speak.
+const SETUP: &str = r#"
+{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}
+---
+{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: default, namespace: istio-system},
+  spec: {mtls: {mode: DISABLE}}}
+"#;
+
+/// Where the application and its objects are, and the version of the objects: the one that istiods of
+/// all ages accept.
+const ENTRIES: &str = "/apis/networking.istio.io/v1beta1/namespaces/default/serviceentries";
+
+/// What all istiods share: the API server, the proxies, the names.
+pub(crate) struct Site {
+    plane: ControlPlane,
+    runtime: Runtime,
+    client: Client,
+    trust: Arc<ClientConfig>,
+    markers: AtomicU16,
+}
+
+impl Site {
+    /// Starts them.
+    pub(crate) fn start(control_plane: &OsStr) -> Self {
+        names::serve();
+        let runtime = one_thread();
+        let trust = runtime.block_on(proxies::serve());
+        let plane = ControlPlane::start(control_plane);
+        plane.apply(SETUP);
+        let client = runtime.block_on(plane.client("admin"));
+        Self {
+            plane,
+            runtime,
+            client,
+            trust,
+            markers: AtomicU16::new(0),
+        }
+    }
+
+    fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Body::from(body.as_bytes().to_vec()));
+        let answer = Answer::to(&self.client, request.expect("a request"));
+        self.runtime.block_on(answer).expect("an answer")
+    }
+}
+
+/// A mesh of one istiod and one sidecar, which end with this value.
+pub(crate) struct Lab {
+    envoy: Envoy,
+    istiod: Istiod,
+    versions: String,
+    site: Arc<Site>,
+    _directory: TempDir,
+}
+
+impl Lab {
+    /// Starts it, under ALLOW_ANY.
+    pub(crate) fn start(site: &Arc<Site>, pin: &Pin) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let kubeconfig = site.plane.file("kubeconfig");
+        let istiod = Istiod::start(pin, &kubeconfig, directory.path());
+        let envoy = Envoy::start(pin.version, directory.path());
+        Self {
+            versions: format!("istiod {}; Envoy {}", pin.shown(), Envoy::shown()),
+            envoy,
+            istiod,
+            site: site.clone(),
+            _directory: directory,
+        }
+    }
+
+    /// What runs here.
+    pub(crate) fn versions(&self) -> &str {
+        &self.versions
+    }
+
+    /// Sets the outbound policy of what is settled next.
+    pub(crate) fn set_outbound(&self, policy: OutboundPolicy) {
+        self.istiod.set_outbound(policy);
+    }
+
+    /// Stores a ServiceEntry. The answer has it as stored, or says why not.
+    pub(crate) fn create(&self, entry: &Value) -> Answer {
+        self.site.send("POST", ENTRIES, &entry.to_string())
+    }
+
+    /// Takes all of them away.
+    pub(crate) fn clear(&self) {
+        let answer = self.site.send("DELETE", ENTRIES, "{}");
+        assert!(answer.is_allowed(), "{answer:?}");
+    }
+
+    /// What istiod's validating webhook has against a ServiceEntry.
+    pub(crate) fn objection(&self, entry: &Value) -> Option<String> {
+        self.istiod.objection(entry)
+    }
+
+    /// Waits until the sidecar acts on all that was stored and set before: istiod sees the writes of
+    /// a kind in order, so what has the newest of them has them all.
+    pub(crate) fn settle(&self) {
+        let number = self.site.markers.fetch_add(1, Ordering::Relaxed);
+        let [high, low] = number.to_be_bytes();
+        // Nobody dials 10.40.0.0/16 or a port from 20000 on.
+        let (address, port) = (format!("10.40.{high}.{low}"), 20_000 + number);
+        let marker = json!({
+            "apiVersion": "networking.istio.io/v1beta1", "kind": "ServiceEntry",
+            "metadata": {"name": format!("marker-{number}")},
+            "spec": {
+                "hosts": [format!("marker-{number}.test")], "addresses": [address],
+                "ports": [{"name": "tcp", "number": port, "protocol": "TCP"}], "resolution": "NONE",
+            },
+        });
+        let answer = self.create(&marker);
+        assert!(answer.is_allowed(), "{answer:?}");
+        self.envoy.await_listener(&format!("{address}_{port}"));
+    }
+
+    /// Opens a connection, and says what it met.
+    pub(crate) fn dial(&self, dial: &Dial) -> Met {
+        let dialled = client::dial(dial, &self.site.trust);
+        self.site.runtime.block_on(dialled)
+    }
+}

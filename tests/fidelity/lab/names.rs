@@ -1,0 +1,67 @@
+//! The lab's DNS server.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::thread;
+
+/// What the names of the lab lead to. Different ones, so that it shows whose a connection went to.
+const NAMES: &[(&str, [u8; 4])] = &[
+    ("my-company-proxy.com", [10, 20, 0, 5]),
+    ("second.test", [10, 20, 0, 5]),
+    ("api.test", [10, 20, 0, 8]),
+];
+
+/// Answers for as long as the program runs.
+pub(crate) fn serve() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).expect("the port of DNS");
+    thread::spawn(move || {
+        let mut buffer = [0; 512];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).expect("a query");
+            if let Some(answer) = answer(&buffer[..length]) {
+                socket.send_to(&answer, from).expect("loopback");
+            }
+        }
+    });
+}
+
+/// The answer to a query of one question (RFC 1035 §4), or nothing to what is none.
+fn answer(query: &[u8]) -> Option<Vec<u8>> {
+    let (header, mut rest) = query.split_at_checked(12)?;
+    let mut labels = Vec::new();
+    loop {
+        let (length, tail) = rest.split_first()?;
+        let (label, tail) = tail.split_at_checked(usize::from(*length))?;
+        rest = tail;
+        if label.is_empty() {
+            break;
+        }
+        labels.push(String::from_utf8_lossy(label).to_lowercase());
+    }
+    let (kind, rest) = rest.split_at_checked(2)?;
+    let question = &query[12..query.len() - rest.len() + 2];
+    let name = labels.join(".");
+    let known = NAMES.iter().find(|(known, _)| *known == name);
+    let is_a = kind == [0, 1];
+    // NXDOMAIN for other names; for these no error, and no answer to what is not A.
+    let code = if known.is_some() { 0 } else { 3 };
+    let found = known.filter(|_| is_a);
+    let mut answer = header[..2].to_vec();
+    answer.extend([
+        0x85,
+        0x80 | code,
+        0,
+        1,
+        0,
+        u8::from(found.is_some()),
+        0,
+        0,
+        0,
+        0,
+    ]);
+    answer.extend(question);
+    if let Some((_, address)) = found {
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        answer.extend(address);
+    }
+    Some(answer)
+}

@@ -1,0 +1,111 @@
+//! Proxies that take CONNECT, at every address that is dialled, and the origin behind them.
+//!
+//! Each says in its answer what it saw: at which address it was reached, whether inside TLS, and the
+//! line that it was sent. So the answer proves by itself where a connection went.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// Where proxies listen.
+const PORTS: [u16; 3] = [3128, 8080, 8443];
+
+/// The site behind the proxies.
+pub(crate) const ORIGIN: &str = "origin.test";
+/// What it answers.
+pub(crate) const PAGE: &str = "the origin's page";
+
+/// Whom proxies and origin say they are.
+const SUBJECTS: [&str; 6] = [
+    ORIGIN,
+    "my-company-proxy.com",
+    "second.test",
+    "api.test",
+    "other.test",
+    "10.20.0.5",
+];
+
+/// Starts them, and gives what a client needs to trust them.
+pub(crate) async fn serve() -> Arc<ClientConfig> {
+    let subjects = SUBJECTS.map(str::to_owned).to_vec();
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(subjects).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![cert.der().clone()], key);
+    let acceptor = TlsAcceptor::from(Arc::new(config.expect("a certificate")));
+    for port in PORTS {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await;
+        tokio::spawn(accept(
+            listener.expect("the port is ours"),
+            acceptor.clone(),
+        ));
+    }
+    Arc::new(trusting(cert.der().clone()))
+}
+
+fn trusting(certificate: CertificateDer<'static>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).expect("a certificate");
+    ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor) {
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let acceptor = acceptor.clone();
+        // What a client breaks off is the client's to tell.
+        tokio::spawn(async move { drop(answer(stream, acceptor).await) });
+    }
+}
+
+async fn answer(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<()> {
+    let reached = stream.local_addr()?;
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    // The type of a handshake record (RFC 8446 §5.1).
+    if first[0] == 22 {
+        let stream = acceptor.accept(stream).await?;
+        return proxy(stream, reached, "yes", acceptor).await;
+    }
+    proxy(stream, reached, "no", acceptor).await
+}
+
+async fn proxy<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    reached: SocketAddr,
+    inside_tls: &str,
+    acceptor: TlsAcceptor,
+) -> io::Result<()> {
+    let head = head(&mut stream).await?;
+    let line = head.lines().next().unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nX-Reached: {reached}\r\nX-Inside-TLS: {inside_tls}\r\nX-Request: {line}\r\n\r\n"
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    if !line.starts_with("CONNECT ") {
+        return stream.shutdown().await;
+    }
+    let mut origin = acceptor.accept(stream).await?;
+    self::head(&mut origin).await?;
+    let page = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{PAGE}");
+    origin.write_all(page.as_bytes()).await?;
+    origin.shutdown().await
+}
+
+/// The head of a request or an answer, byte by byte, so that nothing that follows is taken.
+pub(crate) async fn head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}

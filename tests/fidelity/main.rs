@@ -1,0 +1,128 @@
+//! What a CONNECT really meets, with real istiod and real Envoy: `make fidelity`, as root on Linux.
+//!
+//! This program starts itself again inside a network namespace of its own, where the sidecar's
+//! redirect is in force, and takes everything away when that one ends, however it does.
+//! `cargo test --test fidelity -- NAME` runs the tests whose name contains NAME.
+
+// Every line here is a test's or a test's helper's: a panic is how they fail.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[allow(dead_code, unused_imports, reason = "the other tests use the rest")]
+#[path = "../e2e/harness/mod.rs"]
+mod harness;
+mod lab;
+mod namespace;
+mod tests;
+
+use std::env;
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use lab::{Lab, Pin, Site};
+use namespace::Namespace;
+
+/// Set for the program that runs inside.
+const INSIDE: &str = "TUNNELGUARD_LAB_INSIDE";
+
+fn main() -> ExitCode {
+    if env::var_os(INSIDE).is_some() {
+        return inside();
+    }
+    let arguments = Arguments::from_args();
+    if arguments.list {
+        return run(&arguments, &Pin::newest(OsString::new()), None);
+    }
+    if let Some(obstacle) = obstacle() {
+        println!("the lab cannot run: {obstacle}");
+        // A machine that is there to run it must not pass for having done so.
+        let demanded = env::var("CI").is_ok_and(|ci| ci == "true");
+        return ExitCode::from(u8::from(demanded));
+    }
+    outside()
+}
+
+/// Why the lab cannot run here, if it cannot.
+fn obstacle() -> Option<String> {
+    if let Some(obstacle) = namespace::obstacle() {
+        return Some(obstacle);
+    }
+    let unset = ["CONTROL_PLANE", "ISTIOD", "ENVOY"]
+        .into_iter()
+        .find(|name| env::var_os(name).is_none());
+    unset.map(|name| format!("{name} is not set; run `make fidelity`, which builds what it needs"))
+}
+
+/// Starts this program inside a namespace, and waits for its end or for somebody's signal.
+fn outside() -> ExitCode {
+    let runtime = Runtime::new().expect("a runtime");
+    let _guard = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signals");
+    let mut terminate = signal(SignalKind::terminate()).expect("signals");
+    // Everything's, so that nothing is left of a run that is broken off.
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // Put away before both: the runtime's thread waits for the child.
+    let namespace = Namespace::new();
+    let mut command = namespace.command(&env::current_exe().expect("this program"));
+    command.args(env::args_os().skip(1)).env(INSIDE, "yes");
+    command.env("TMPDIR", directory.path());
+    let mut child = command.spawn().expect("`ip netns exec`");
+    let ended = runtime.spawn_blocking(move || child.wait().expect("its end"));
+    runtime.block_on(async {
+        tokio::select! {
+            status = ended => ExitCode::from(u8::from(!status.expect("its end").success())),
+            _ = interrupt.recv() => ExitCode::FAILURE,
+            _ = terminate.recv() => ExitCode::FAILURE,
+        }
+    })
+}
+
+/// Runs the tests on every istiod, one after the other.
+fn inside() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let site = Site::start(&env::var_os("CONTROL_PLANE").expect("checked outside"));
+    let site = Arc::new(site);
+    let older = env::var_os("ISTIOD_OLDER").map(Pin::oldest);
+    let newest = Pin::newest(env::var_os("ISTIOD").expect("checked outside"));
+    let mut code = ExitCode::SUCCESS;
+    for pin in older.iter().chain([&newest]) {
+        let lab = Arc::new(Lab::start(&site, pin));
+        println!("{}", lab.versions());
+        if run(&arguments, pin, Some(&lab)) != ExitCode::SUCCESS {
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
+}
+
+/// Runs the tests, which need a lab unless they are only listed.
+fn run(arguments: &Arguments, pin: &Pin, lab: Option<&Arc<Lab>>) -> ExitCode {
+    let mut arguments = arguments.clone();
+    arguments.test_threads = Some(1);
+    let trials = tests::tests(pin).into_iter().map(|(name, test)| {
+        let lab = lab.cloned();
+        Trial::test(name, move || {
+            let lab = lab.expect("tests that run have one");
+            catch_unwind(AssertUnwindSafe(|| test(&lab))).map_err(said)
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// What a panic said.
+fn said(panic: Box<dyn std::any::Any + Send>) -> Failed {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+    text.unwrap_or_else(|| "a panic without a word".to_owned())
+        .into()
+}
+
+/// Whether a command runs at all and says it went well.
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
