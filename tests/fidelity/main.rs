@@ -7,11 +7,13 @@
 // Every line here is a test's or a test's helper's: a panic is how they fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod comparison;
 #[allow(dead_code, unused_imports, reason = "the other tests use the rest")]
 #[path = "../e2e/harness/mod.rs"]
 mod harness;
 mod lab;
 mod namespace;
+mod shape;
 mod tests;
 
 use std::env;
@@ -24,6 +26,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use comparison::Totals;
 use lab::{Lab, Pin, Site};
 use namespace::Namespace;
 
@@ -96,6 +99,7 @@ fn inside() -> ExitCode {
         if run(&arguments, pin, Some(&lab)) != ExitCode::SUCCESS {
             code = ExitCode::FAILURE;
         }
+        println!("{}\n", Totals::take());
     }
     code
 }

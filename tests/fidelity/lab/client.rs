@@ -1,5 +1,6 @@
 //! The application: it opens a connection and says what it met.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tunnelguard::mesh::{Dial, Speech};
+use tunnelguard::mesh::{Dial, Outcome, Speech};
 
 use super::proxies::{ORIGIN, PAGE, head};
 
@@ -36,6 +37,35 @@ pub(crate) enum Met {
     Closed,
     /// Nothing at all.
     Silence,
+}
+
+impl Met {
+    /// Whether that is what was predicted. The sidecar's answer to a TLS handshake is none that the
+    /// application could read.
+    pub(crate) fn is(&self, predicted: Outcome, speech: &Speech) -> bool {
+        match predicted {
+            Outcome::Tunnel => *self == Self::Tunnel,
+            Outcome::NotFound if matches!(speech, Speech::Tls(_)) => *self == Self::Closed,
+            Outcome::NotFound => matches!(self, Self::Refused(_)),
+            Outcome::NoEndpoints | Outcome::BlackHole => *self == Self::Closed,
+            Outcome::Hijacked => matches!(self, Self::Hijacked(_)),
+            Outcome::Wrapped => *self == Self::Wrapped,
+            Outcome::Unknown => true,
+        }
+    }
+}
+
+impl fmt::Display for Met {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tunnel => f.write_str("a tunnel"),
+            Self::Refused(status) => write!(f, "{status} from the sidecar"),
+            Self::Hijacked(by) => write!(f, "the proxy at {by}"),
+            Self::Wrapped => f.write_str("the proxy inside TLS"),
+            Self::Closed => f.write_str("a closed connection"),
+            Self::Silence => f.write_str("silence"),
+        }
+    }
 }
 
 /// Dials, and says what it met.

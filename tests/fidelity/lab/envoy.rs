@@ -22,9 +22,9 @@ pub(crate) struct Envoy {
 
 impl Envoy {
     /// Starts it, and waits until it captures.
-    pub(crate) fn start(version: IstioVersion, directory: &Path) -> Self {
+    pub(crate) fn start(version: IstioVersion, namespace: &str, directory: &Path) -> Self {
         let bootstrap = directory.join("bootstrap.json");
-        fs::write(&bootstrap, bootstrap_config(version).to_string()).expect("a file");
+        fs::write(&bootstrap, bootstrap_config(version, namespace).to_string()).expect("a file");
         let mut command = Command::new(std::env::var_os("ENVOY").expect("checked outside"));
         command.arg("-c").arg(&bootstrap);
         command.args(["--concurrency", "1", "--disable-hot-restart"]);
@@ -75,15 +75,15 @@ fn dump(resource: &str) -> Option<Vec<Value>> {
     }
 }
 
-fn bootstrap_config(version: IstioVersion) -> Value {
+fn bootstrap_config(version: IstioVersion, namespace: &str) -> Value {
     let from_istiod =
         json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
     json!({
         "node": {
-            "id": "sidecar~10.10.0.1~app.default~default.svc.cluster.local",
-            "cluster": "app.default",
+            "id": format!("sidecar~10.10.0.1~app.{namespace}~{namespace}.svc.cluster.local"),
+            "cluster": format!("app.{namespace}"),
             "metadata": {
-                "NAMESPACE": "default",
+                "NAMESPACE": namespace,
                 "LABELS": {"app": "app"},
                 "ISTIO_VERSION": format!("{version}.0"),
                 "MESH_ID": "cluster.local",

@@ -9,8 +9,8 @@ mod names;
 mod proxies;
 
 use std::ffi::OsStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::http::Request;
 use kube::Client;
@@ -20,25 +20,34 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tunnelguard::mesh::Dial;
-use tunnelguard::mesh::simulation::OutboundPolicy;
+use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 
 use crate::harness::{Answer, ControlPlane, one_thread};
 pub(crate) use client::Met;
 use envoy::Envoy;
 use istiod::Istiod;
 pub(crate) use istiod::Pin;
+pub(crate) use names::names;
 
 /// Of istiod's own namespace; and plaintext is what proxies outside the mesh speak.
 const SETUP: &str = r#"
 {apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}
 ---
+{apiVersion: v1, kind: Namespace, metadata: {name: a}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: b}}
+---
 {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: default, namespace: istio-system},
   spec: {mtls: {mode: DISABLE}}}
 "#;
 
-/// Where the application and its objects are, and the version of the objects: the one that istiods of
-/// all ages accept.
-const ENTRIES: &str = "/apis/networking.istio.io/v1beta1/namespaces/default/serviceentries";
+/// Where applications and objects are.
+const NAMESPACES: [&str; 3] = ["default", "a", "b"];
+
+/// The ServiceEntries of a namespace, in the version that istiods of all ages accept.
+fn entries(namespace: &str) -> String {
+    format!("/apis/networking.istio.io/v1beta1/namespaces/{namespace}/serviceentries")
+}
 
 /// What all istiods share: the API server, the proxies, the names.
 pub(crate) struct Site {
@@ -78,11 +87,14 @@ impl Site {
 
 /// A mesh of one istiod and one sidecar, which end with this value.
 pub(crate) struct Lab {
-    envoy: Envoy,
+    /// The application's sidecar, and the namespace it is in.
+    envoy: Mutex<(Box<str>, Option<Envoy>)>,
+    outbound: Mutex<OutboundPolicy>,
     istiod: Istiod,
+    pub(crate) version: IstioVersion,
     versions: String,
     site: Arc<Site>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Lab {
@@ -91,13 +103,15 @@ impl Lab {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let kubeconfig = site.plane.file("kubeconfig");
         let istiod = Istiod::start(pin, &kubeconfig, directory.path());
-        let envoy = Envoy::start(pin.version, directory.path());
+        let envoy = Envoy::start(pin.version, "default", directory.path());
         Self {
             versions: format!("istiod {}; Envoy {}", pin.shown(), Envoy::shown()),
-            envoy,
+            envoy: Mutex::new(("default".into(), Some(envoy))),
+            outbound: Mutex::default(),
             istiod,
+            version: pin.version,
             site: site.clone(),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -108,18 +122,26 @@ impl Lab {
 
     /// Sets the outbound policy of what is settled next.
     pub(crate) fn set_outbound(&self, policy: OutboundPolicy) {
-        self.istiod.set_outbound(policy);
+        let mut outbound = self.outbound.lock().expect("a policy");
+        if *outbound != policy {
+            self.istiod.set_outbound(policy);
+            *outbound = policy;
+        }
     }
 
     /// Stores a ServiceEntry. The answer has it as stored, or says why not.
     pub(crate) fn create(&self, entry: &Value) -> Answer {
-        self.site.send("POST", ENTRIES, &entry.to_string())
+        let namespace = entry["metadata"]["namespace"].as_str();
+        let path = entries(namespace.unwrap_or("default"));
+        self.site.send("POST", &path, &entry.to_string())
     }
 
     /// Takes all of them away.
     pub(crate) fn clear(&self) {
-        let answer = self.site.send("DELETE", ENTRIES, "{}");
-        assert!(answer.is_allowed(), "{answer:?}");
+        for namespace in NAMESPACES {
+            let answer = self.site.send("DELETE", &entries(namespace), "{}");
+            assert!(answer.is_allowed(), "{answer:?}");
+        }
     }
 
     /// What istiod's validating webhook has against a ServiceEntry.
@@ -127,9 +149,9 @@ impl Lab {
         self.istiod.objection(entry)
     }
 
-    /// Waits until the sidecar acts on all that was stored and set before: istiod sees the writes of
+    /// Waits until the sidecar of an application in that namespace acts on all that was stored and set before: istiod sees the writes of
     /// a kind in order, so what has the newest of them has them all.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn settle(&self, namespace: &str) {
         let number = self.site.markers.fetch_add(1, Ordering::Relaxed);
         let [high, low] = number.to_be_bytes();
         // Nobody dials 10.40.0.0/16 or a port from 20000 on.
@@ -144,12 +166,25 @@ impl Lab {
         });
         let answer = self.create(&marker);
         assert!(answer.is_allowed(), "{answer:?}");
-        self.envoy.await_listener(&format!("{address}_{port}"));
+        let mut envoy = self.envoy.lock().expect("a sidecar");
+        if *envoy.0 != *namespace {
+            // The other one first: they listen on the same port.
+            envoy.1 = None;
+            let started = Envoy::start(self.version, namespace, self.directory.path());
+            *envoy = (namespace.into(), Some(started));
+        }
+        let envoy = envoy.1.as_ref().expect("it has started");
+        envoy.await_listener(&format!("{address}_{port}"));
     }
 
-    /// Opens a connection, and says what it met.
-    pub(crate) fn dial(&self, dial: &Dial) -> Met {
-        let dialled = client::dial(dial, &self.site.trust);
-        self.site.runtime.block_on(dialled)
+    /// Opens up to that many connections, and says what the first met that did not end where it was
+    /// to: where load is balanced, only some go astray.
+    pub(crate) fn dial(&self, dial: &Dial, times: usize) -> Met {
+        let dialled = || {
+            let dialled = client::dial(dial, &self.site.trust);
+            self.site.runtime.block_on(dialled)
+        };
+        let mut met = (0..times).map(|_| dialled());
+        met.find(|met| *met != Met::Tunnel).unwrap_or(Met::Tunnel)
     }
 }

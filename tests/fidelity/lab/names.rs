@@ -1,14 +1,26 @@
 //! The lab's DNS server.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::thread;
+
+use tunnelguard::mesh::simulation::Names;
 
 /// What the names of the lab lead to. Different ones, so that it shows whose a connection went to.
 const NAMES: &[(&str, [u8; 4])] = &[
     ("my-company-proxy.com", [10, 20, 0, 5]),
     ("second.test", [10, 20, 0, 5]),
     ("api.test", [10, 20, 0, 8]),
+    ("a.test", [10, 20, 0, 5]),
+    ("b.test", [10, 20, 0, 6]),
 ];
+
+/// The same, as the simulation is told.
+pub(crate) fn names() -> Names {
+    let entries = NAMES.iter();
+    entries
+        .map(|(name, address)| ((*name).into(), vec![IpAddr::from(*address)]))
+        .collect()
+}
 
 /// Answers for as long as the program runs.
 pub(crate) fn serve() {

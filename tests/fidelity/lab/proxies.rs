@@ -22,12 +22,14 @@ pub(crate) const ORIGIN: &str = "origin.test";
 pub(crate) const PAGE: &str = "the origin's page";
 
 /// Whom proxies and origin say they are.
-const SUBJECTS: [&str; 6] = [
+const SUBJECTS: [&str; 8] = [
     ORIGIN,
     "my-company-proxy.com",
     "second.test",
     "api.test",
     "other.test",
+    "a.corp",
+    "a.test",
     "10.20.0.5",
 ];
 
