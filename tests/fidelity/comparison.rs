@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
+use libtest_mimic::Failed;
 use tunnelguard::mesh::simulation::OutboundPolicy;
 use tunnelguard::mesh::validation::validate;
 use tunnelguard::mesh::{Dial, Environment, MeshView, Outcome, ServiceEntry, Speech, simulate};
@@ -57,11 +58,8 @@ impl fmt::Display for Totals {
     }
 }
 
-/// Compares under one outbound policy.
-///
-/// # Panics
-/// With all disagreements, if there are any.
-pub(crate) fn compare(lab: &Lab, shape: &Shape, outbound: OutboundPolicy) {
+/// Compares under one outbound policy. An error has all disagreements.
+pub(crate) fn compare(lab: &Lab, shape: &Shape, outbound: OutboundPolicy) -> Result<(), Failed> {
     let mut totals = Totals {
         shapes: 1,
         ..Totals::default()
@@ -75,7 +73,10 @@ pub(crate) fn compare(lab: &Lab, shape: &Shape, outbound: OutboundPolicy) {
     }
     totals.disagreed = disagreements.len();
     TOTALS.lock().expect("totals").add(totals);
-    assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+    if disagreements.is_empty() {
+        return Ok(());
+    }
+    Err(disagreements.join("\n").into())
 }
 
 impl Totals {

@@ -112,7 +112,7 @@ fn run(arguments: &Arguments, pin: &Pin, lab: Option<&Arc<Lab>>) -> ExitCode {
         let lab = lab.cloned();
         Trial::test(name, move || {
             let lab = lab.expect("tests that run have one");
-            catch_unwind(AssertUnwindSafe(|| test(&lab))).map_err(said)
+            catch_unwind(AssertUnwindSafe(|| test(&lab))).map_err(said)?
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()

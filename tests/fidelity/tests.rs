@@ -1,5 +1,6 @@
 //! That the lab shows what it is there to show, and that every shape meets what is predicted of it.
 
+use libtest_mimic::Failed;
 use serde_json::{Value, json};
 use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 use tunnelguard::mesh::{Dial, Speech};
@@ -9,12 +10,17 @@ use crate::lab::{Lab, Met, Pin};
 use crate::shape::Shape;
 
 /// A test: what it is called, and what it does.
-pub(crate) type Test = (String, Box<dyn FnOnce(&Lab) + Send>);
+pub(crate) type Test = (String, Box<dyn FnOnce(&Lab) -> Result<(), Failed> + Send>);
 
 /// All of them, for an istiod.
 pub(crate) fn tests(pin: &Pin) -> Vec<Test> {
     let named = |name: &str, test: fn(&Lab)| -> Test {
-        (format!("{} lab: {name}", pin.version), Box::new(test))
+        let name = format!("{} lab: {name}", pin.version);
+        let test = move |lab: &Lab| {
+            test(lab);
+            Ok(())
+        };
+        (name, Box::new(test))
     };
     let mut tests = vec![
         named("what nobody declares", what_nobody_declares),
