@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::mesh::kubernetes::completed;
 use crate::mesh::service_entry::{Registry, Resolution};
-use crate::mesh::{Dial, Mesh, ServiceEntry, Speech, simulate};
+use crate::mesh::{Dial, Labels, Mesh, ServiceEntry, Speech, simulate};
 use crate::policy::proxy::normal_host;
 use crate::report::{TraceReport, trace_human, trace_json};
 use crate::state::Snapshot;
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// The mesh's objects: files, directories, or - for stdin; repeatable.
     #[arg(short, long = "file", value_name = "PATH", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
-    /// Who dials: NAMESPACE or NAMESPACE/LABEL=VALUE,… (labels decide which Sidecar applies).
+    /// Who dials: NAMESPACE, or NAMESPACE/LABEL=VALUE,… where a selector asks for the client's labels.
     #[arg(long, value_name = "NAMESPACE", default_value = "default", value_parser = parse_client)]
     from: Client,
     /// The client speaks TLS to the proxy, with this server name if one is given.
@@ -44,21 +44,30 @@ pub(super) struct Arguments {
 #[derive(Clone, Debug)]
 struct Client {
     namespace: String,
+    labels: Option<Labels>,
 }
 
 fn parse_client(text: &str) -> anyhow::Result<Client> {
-    let (namespace, labels) = text.split_once('/').unwrap_or((text, ""));
+    let (namespace, labels) = match text.split_once('/') {
+        Some((namespace, labels)) => (namespace, Some(parse_labels(labels)?)),
+        None => (text, None),
+    };
     if namespace.is_empty() {
         bail!("a client needs a namespace: default, or default/app=web");
     }
-    // Sidecars, which labels select, are not modelled yet: one in view makes the answer Unknown.
-    let mut pairs = labels.split(',').filter(|pair| !pair.is_empty());
-    if let Some(odd) = pairs.find(|pair| !pair.contains('=')) {
-        bail!("{odd:?} is no LABEL=VALUE");
-    }
     Ok(Client {
         namespace: namespace.to_owned(),
+        labels,
     })
+}
+
+fn parse_labels(text: &str) -> anyhow::Result<Labels> {
+    let pairs = text.split(',').filter(|pair| !pair.is_empty());
+    let labels = pairs.map(|pair| match pair.split_once('=') {
+        Some((label, value)) => Ok((label.into(), value.into())),
+        None => bail!("{pair:?} is no LABEL=VALUE"),
+    });
+    labels.collect()
 }
 
 /// Traces and reports; it succeeds whenever it answers.
@@ -124,6 +133,7 @@ fn dials(arguments: &Arguments, snapshot: &Snapshot) -> anyhow::Result<Vec<Dial>
         .into_iter()
         .map(|address| Dial {
             namespace: arguments.from.namespace.as_str().into(),
+            labels: arguments.from.labels.clone(),
             address,
             port,
             speech: speech.clone(),

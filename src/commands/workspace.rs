@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::mesh::destination_rule::{DestinationRule, is_destination_rule};
 use crate::mesh::kubernetes::is_service;
 use crate::mesh::service_entry::{GROUP, is_service_entry};
+use crate::mesh::sidecar::{Sidecar, is_sidecar};
 use crate::mesh::view::Unmodelled;
 use crate::mesh::workload_entry::{WorkloadEntry, is_workload_entry};
 use crate::mesh::{MeshView, ServiceEntry};
@@ -99,6 +100,9 @@ impl Workspace {
             let rule = DestinationRule::read(&document.value);
             self.mesh.upsert_destination_rule(rule);
         }
+        if is_sidecar(api_version, kind) {
+            self.mesh.upsert_sidecar(Sidecar::read(&document.value));
+        }
         if is_workload_entry(api_version, kind) {
             let workload = WorkloadEntry::read(&document.value);
             self.mesh.upsert_workload_entry(workload);
@@ -126,7 +130,7 @@ impl Workspace {
 /// The kinds that change what a sidecar does with a connection and that the simulation does not
 /// know yet: where one is in view, its answer is Unknown.
 fn is_unmodelled(api_version: &str, kind: &str) -> bool {
-    const OF_ISTIO: [&str; 3] = ["Sidecar", "VirtualService", "EnvoyFilter"];
+    const OF_ISTIO: [&str; 2] = ["VirtualService", "EnvoyFilter"];
     api_version.starts_with(GROUP) && OF_ISTIO.contains(&kind)
 }
 

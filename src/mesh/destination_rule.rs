@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::labels::{self, Labels};
 use super::line::{OBJECT_CHARACTERS, one_line};
 use super::service_entry::GROUP;
 
@@ -28,8 +29,8 @@ pub struct DestinationRule {
     /// `spec.host`; a short name is completed to the Service's in the rule's namespace
     /// (`ResolveShortnameToFQDN` in `pilot/pkg/model/virtualservice.go`).
     pub host: Box<str>,
-    /// Whether `spec.workloadSelector` is set: it then holds for some clients of its namespace.
-    pub selects_clients: bool,
+    /// `spec.workloadSelector.matchLabels`: where it is set it holds for these clients of its namespace.
+    pub selector: Option<Labels>,
     /// `spec.exportTo`.
     pub export_to: Vec<Box<str>>,
     /// `spec.trafficPolicy`.
@@ -92,11 +93,14 @@ impl DestinationRule {
         let created = created.and_then(|text| text.parse::<jiff::Timestamp>().ok());
         let export_to = spec["exportTo"].as_array().into_iter().flatten();
         let policy = &spec["trafficPolicy"];
+        let selector = &spec["workloadSelector"];
         Self {
             name: text(&metadata["name"]).into(),
             created: created.map(jiff::Timestamp::as_second),
             host: host.into(),
-            selects_clients: spec["workloadSelector"].is_object(),
+            selector: selector
+                .is_object()
+                .then(|| labels::read(&selector["matchLabels"])),
             export_to: export_to
                 .filter_map(Value::as_str)
                 .map(Into::into)
@@ -116,7 +120,7 @@ impl DestinationRule {
     /// (`setDestinationRules` in `pilot/pkg/model/push_context.go`, as are the next two).
     pub(crate) fn is_local(&self) -> bool {
         let to = |name: &str| self.export_to.iter().any(|to| **to == *name);
-        self.selects_clients
+        self.selector.is_some()
             || self.export_to.is_empty()
             || to("*")
             || to(".")
@@ -126,12 +130,12 @@ impl DestinationRule {
     /// Whether only clients of its own namespace find it.
     pub(crate) fn is_private(&self) -> bool {
         let own = |to: &str| to == "." || *to == *self.namespace;
-        self.selects_clients || matches!(&self.export_to[..], [to] if own(to))
+        self.selector.is_some() || matches!(&self.export_to[..], [to] if own(to))
     }
 
     /// Whether a client of another namespace finds it in the rule's.
     pub(crate) fn is_exported_to(&self, namespace: &str) -> bool {
         let to = |name: &str| self.export_to.iter().any(|to| **to == *name);
-        !self.selects_clients && (self.export_to.is_empty() || to("*") || to(namespace))
+        self.selector.is_none() && (self.export_to.is_empty() || to("*") || to(namespace))
     }
 }

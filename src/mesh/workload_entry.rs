@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::labels::{self, Labels};
 use super::service_entry::GROUP;
 
 /// Whether an `apiVersion` and `kind` are those of a WorkloadEntry, in any version.
@@ -27,7 +28,7 @@ pub struct WorkloadEntry {
     pub ports: BTreeMap<Box<str>, u16>,
     /// `spec.labels`, and over them `metadata.labels` (`ConvertWorkloadEntry` in
     /// `pilot/pkg/serviceregistry/serviceentry/conversion.go`).
-    pub labels: BTreeMap<Box<str>, Box<str>>,
+    pub labels: Labels,
 }
 
 impl WorkloadEntry {
@@ -45,24 +46,19 @@ impl WorkloadEntry {
             let port = u16::try_from(port.as_u64()?).ok()?;
             Some((name.as_str().into(), port))
         });
-        let labels = [&spec["labels"], &metadata["labels"]].into_iter();
-        let labels = labels.filter_map(Value::as_object).flatten();
-        let labels = labels.filter_map(|(key, value)| {
-            let value = value.as_str()?;
-            Some((key.as_str().into(), value.into()))
-        });
+        let mut labels = labels::read(&spec["labels"]);
+        labels.extend(labels::read(&metadata["labels"]));
         Self {
             name: text(&metadata["name"]).into(),
             address: text(&spec["address"]).into(),
             ports: ports.collect(),
-            labels: labels.collect(),
+            labels,
             namespace: namespace.into(),
         }
     }
 
     /// Whether a selector's labels are all among its own.
-    pub(crate) fn is_selected_by(&self, selector: &BTreeMap<Box<str>, Box<str>>) -> bool {
-        let mut wanted = selector.iter();
-        wanted.all(|(key, value)| self.labels.get(key) == Some(value))
+    pub(crate) fn is_selected_by(&self, selector: &Labels) -> bool {
+        labels::selects(selector, &self.labels)
     }
 }

@@ -241,6 +241,7 @@ impl<'a> Subject<'a> {
             let namespaces = self.namespaces().iter();
             namespaces.map(move |namespace| Dial {
                 namespace: (*namespace).into(),
+                labels: None,
                 address,
                 port: port.number,
                 speech: Speech::Connect,

@@ -30,6 +30,7 @@ pub(crate) fn dial(namespace: &str, address: IpAddr, port: u16, proxy: &Proxy) -
     };
     Dial {
         namespace: namespace.into(),
+        labels: None,
         address,
         port,
         speech,

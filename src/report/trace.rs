@@ -40,6 +40,10 @@ fn row(trace: &TraceReport<'_>) -> Value {
         },
         "outcome": prediction.outcome.to_string(),
         "by": prediction.by.as_ref().map(blame),
+        "sidecar": prediction.sidecar().map(|sidecar| json!({
+            "namespace": &*sidecar.namespace,
+            "name": &*sidecar.name,
+        })),
         "why": prediction.why(dial, &trace.environment),
         "path": prediction.path(dial, &trace.environment),
     })

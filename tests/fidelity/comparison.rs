@@ -188,6 +188,7 @@ fn dials(
 fn shown(dial: &Dial) -> String {
     let Dial {
         namespace,
+        labels: _,
         address,
         port,
         speech,

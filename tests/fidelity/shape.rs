@@ -88,6 +88,7 @@ impl Dialled {
     fn dial(&self) -> Dial {
         Dial {
             namespace: self.from.clone().unwrap_or_else(|| "default".into()),
+            labels: None,
             address: self.to.ip(),
             port: self.to.port(),
             speech: match self.speaks {

@@ -112,6 +112,7 @@ fn entry(protocol: &str, spec: &Value) -> Value {
 fn connect(address: &str) -> Dial {
     Dial {
         namespace: "default".into(),
+        labels: None,
         address: address.parse().expect("an address"),
         port: 3128,
         speech: Speech::Connect,

@@ -1,8 +1,8 @@
 //! Every check's messages, word for word, in the forms in which people meet them: what `lint` says,
 //! the warning and the denial of the webhook, and its word about a repair.
 //!
-//! The cases are in `tests/fixtures/messages.txt`: a comment, a `spec` a line, those of a DestinationRule
-//! or a Service beside it (`rule`, `service`), what the mesh is set
+//! The cases are in `tests/fixtures/messages.txt`: a comment, a `spec` a line, those of a DestinationRule,
+//! a Sidecar or a Service beside it (`rule`, `sidecar`, `service`), what the mesh is set
 //! to where that matters (`with`), and then what is said, which this test writes. Read it as someone
 //! whom it wakes at night.
 
@@ -25,8 +25,9 @@ struct Case {
     /// The lines that are written by hand.
     given: Vec<String>,
     specs: Vec<Value>,
-    /// Specs of DestinationRules and of Services, which `lint` alone sees.
+    /// Specs of DestinationRules, Sidecars and Services, which `lint` alone sees.
     rules: Vec<Value>,
+    sidecars: Vec<Value>,
     services: Vec<Value>,
     outbound: OutboundPolicy,
 }
@@ -150,7 +151,7 @@ fn no_object_speaks_to_a_terminal_or_fills_it() {
 fn cases(text: &str) -> Vec<Case> {
     let blocks = text.split("\n\n").map(|block| {
         let given = block.lines().filter(|line| {
-            let mut by_hand = ["#", "spec ", "rule ", "service ", "with "].iter();
+            let mut by_hand = ["#", "spec ", "rule ", "sidecar ", "service ", "with "].iter();
             by_hand.any(|word| line.starts_with(word))
         });
         let given: Vec<String> = given.map(str::to_owned).collect();
@@ -166,6 +167,7 @@ fn cases(text: &str) -> Vec<Case> {
         Case {
             specs: specs.collect(),
             rules: with("rule ").map(yaml).collect(),
+            sidecars: with("sidecar ").map(yaml).collect(),
             services: with("service ").map(yaml).collect(),
             outbound: outbound.unwrap_or_default(),
             given,
@@ -199,6 +201,7 @@ impl Case {
         let mut objects = self.objects("default");
         let istio = "networking.istio.io/v1";
         objects.extend(beside(istio, "DestinationRule", "rule", &self.rules));
+        objects.extend(beside(istio, "Sidecar", "own", &self.sidecars));
         objects.extend(beside("v1", "Service", "squid", &self.services));
         judged(&objects, policies, self.outbound)
     }

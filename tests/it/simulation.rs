@@ -11,7 +11,7 @@ use tunnelguard::mesh::simulation::{Names, OutboundPolicy};
 use tunnelguard::mesh::validation::validate;
 use tunnelguard::mesh::{
     DestinationRule, Dial, Environment, MeshView, Outcome, Overlay, Prediction, ServiceEntry,
-    Speech, WorkloadEntry, simulate,
+    Sidecar, Speech, WorkloadEntry, simulate,
 };
 
 #[derive(Deserialize)]
@@ -35,6 +35,8 @@ struct Surprise {
     rules: Vec<Value>,
     #[serde(default)]
     workloads: Vec<Value>,
+    #[serde(default)]
+    sidecars: Vec<Value>,
     dials: BTreeMap<String, String>,
 }
 
@@ -99,6 +101,26 @@ fn rule(short: &Value, position: usize) -> DestinationRule {
     DestinationRule::read(&json!({"metadata": metadata, "spec": spec}))
 }
 
+/// A whole Sidecar from a row's short form: an egress listener may be its hosts alone.
+fn sidecar(short: &Value, position: usize) -> Sidecar {
+    let listeners = short["egress"].as_array().into_iter().flatten();
+    let listeners = listeners.map(|listener| match listener {
+        Value::Array(hosts) => json!({"hosts": hosts}),
+        whole => whole.clone(),
+    });
+    let mut spec = json!({"egress": listeners.collect::<Vec<_>>()});
+    if let Some(labels) = short.get("labels") {
+        spec["workloadSelector"] = json!({"labels": labels});
+    }
+    if let Some(outbound) = short.get("outbound") {
+        spec["outboundTrafficPolicy"] = outbound.clone();
+    }
+    let name = format!("sidecar-{position}");
+    Sidecar::read(
+        &json!({"metadata": {"name": name, "namespace": short.get("namespace")}, "spec": spec}),
+    )
+}
+
 /// A Service from its short form, with the EndpointSlice that it names.
 fn service(short: &Value, position: usize) -> ServiceEntry {
     let mut spec = short.as_object().unwrap().clone();
@@ -149,6 +171,7 @@ fn word(outcome: Outcome) -> &'static str {
 fn connect(address: &str) -> Dial {
     Dial {
         namespace: "default".into(),
+        labels: None,
         address: address.parse().unwrap(),
         port: 3128,
         speech: Speech::Connect,
@@ -239,6 +262,11 @@ fn workload_entries() {
 }
 
 #[test]
+fn sidecars() {
+    hold(include_str!("../fixtures/simulation/sidecars.yaml"));
+}
+
+#[test]
 fn services() {
     hold(include_str!("../fixtures/simulation/services.yaml"));
 }
@@ -259,6 +287,9 @@ fn hold(rows: &str) {
         }
         for (n, short) in row.workloads.iter().enumerate() {
             mesh.upsert_workload_entry(workload(short, n));
+        }
+        for (n, short) in row.sidecars.iter().enumerate() {
+            mesh.upsert_sidecar(sidecar(short, n));
         }
         for (dialled, expected) in &row.dials {
             let (dial, environment) = parse(dialled, &names);
@@ -281,7 +312,7 @@ fn met(prediction: &Prediction<'_>, blamed: bool) -> String {
     }
 }
 
-/// `ADDRESS [RO|DD] [1.x] [from=NS] [tls[=SNI]] [http10]`.
+/// `ADDRESS [RO|DD] [1.x] [from=NS] [labels=[LABEL:VALUE]] [tls[=SNI]] [http10]`.
 fn parse<'n>(text: &str, names: &'n Names) -> (Dial, Environment<'n>) {
     let mut words = text.split(' ');
     let mut dial = connect(words.next().unwrap());
@@ -293,6 +324,11 @@ fn parse<'n>(text: &str, names: &'n Names) -> (Dial, Environment<'n>) {
         match word.split_once('=').unwrap_or((word, "")) {
             ("RO", _) => environment.outbound = OutboundPolicy::RegistryOnly,
             ("DD", _) => environment.outbound = OutboundPolicy::AllowAnyDynamicDns,
+            ("labels", label) => {
+                let pair = label.split_once(':');
+                let pair = pair.map(|(label, value)| (label.into(), value.into()));
+                dial.labels = Some(pair.into_iter().collect());
+            }
             ("from", namespace) => dial.namespace = namespace.into(),
             ("tls", "") => dial.speech = Speech::Tls(None),
             ("tls", name) => dial.speech = Speech::Tls(Some(name.into())),

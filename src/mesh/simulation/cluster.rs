@@ -9,9 +9,9 @@ use std::net::IpAddr;
 
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry};
-use crate::mesh::view::{Mesh, Ranked, kept_namespace, line_order};
+use crate::mesh::view::{Mesh, Ranked, SidecarScope};
 
-use super::service::Service;
+use super::service::{Service, is_kept};
 use super::{Behaviour, Dial, Environment, Outcome, kubernetes};
 
 /// Where a cluster leads.
@@ -60,17 +60,18 @@ pub(crate) fn resolve<'a>(
     service: &Service<'a>,
     dial: &Dial,
     environment: &Environment<'_>,
+    scopes: &[SidecarScope<'_>],
     behaviour: Behaviour,
 ) -> Target {
     let rivals = mesh.with_host(service.host);
-    let owners = owners(&rivals, service, dial, behaviour);
-    let Some(base) = owners.first().copied() else {
+    let owners = owners(mesh, &rivals, service, scopes);
+    let Some(base) = owners.first().map(|owner| owner.ranked) else {
         return Target::Missing;
     };
     if kubernetes::is_in_both_registries(&owners) {
         return Target::InBothRegistries;
     }
-    let Some((owner, port)) = owning_port(&owners, service.port.number, behaviour) else {
+    let Some((owner, port)) = owning_port(&owners, dial.port, behaviour) else {
         return Target::Missing;
     };
     if port.protocol == Protocol::Udp {
@@ -98,42 +99,57 @@ pub(crate) fn resolve<'a>(
     }
 }
 
-/// The entries that make up the host's services for this client, first in line first.
+/// One of the entries that make up a host's services for a client.
+pub(super) struct Owner<'a> {
+    pub(super) ranked: Ranked<'a>,
+    /// The only port of it that the client is shown, if not all.
+    only: Option<u16>,
+}
+
+impl<'a> Owner<'a> {
+    fn port(&self, number: u16) -> Option<&'a Port> {
+        let is_shown = self.only.is_none_or(|only| only == number);
+        is_shown.then(|| self.ranked.entry.port(number)).flatten()
+    }
+}
+
+/// The entries that make up the host's services for this client: egress listener by egress listener, in
+/// each first in line first.
 fn owners<'a>(
+    mesh: &dyn Mesh,
     rivals: &[Ranked<'a>],
     service: &Service<'a>,
-    dial: &Dial,
-    behaviour: Behaviour,
-) -> Vec<Ranked<'a>> {
-    let kept = match behaviour {
-        Behaviour::New => kept_namespace(rivals, &dial.namespace),
-        Behaviour::Old => None,
-    };
-    let mut owners: Vec<Ranked<'a>> = rivals
-        .iter()
-        .filter(|rival| rival.entry.is_visible_from(&dial.namespace))
-        .filter(|rival| kept.is_none_or(|kept| *rival.entry.namespace == *kept))
-        .filter(|rival| rival.entry.has_services())
-        .copied()
-        .collect();
-    owners.sort_by(line_order);
+    scopes: &[SidecarScope<'_>],
+) -> Vec<Owner<'a>> {
+    let mut owners = Vec::new();
+    for scope in scopes {
+        let shown = rivals
+            .iter()
+            .filter(|rival| is_kept(mesh, service.host, rival, scope));
+        let mut shown: Vec<Ranked<'a>> = shown.copied().collect();
+        shown.sort_by(|a, b| scope.order(a, b));
+        let only = scope.egress.and_then(|egress| egress.matched_port());
+        owners.extend(shown.into_iter().map(|ranked| Owner { ranked, only }));
+    }
     if owners.is_empty() {
-        owners.push(service.ranked());
+        let (ranked, only) = (service.ranked(), None);
+        owners.push(Owner { ranked, only });
     }
     owners
 }
 
 /// The entry whose port the cluster is built from: the first in line, or one that joined it.
 fn owning_port<'a>(
-    owners: &[Ranked<'a>],
+    owners: &[Owner<'a>],
     number: u16,
     behaviour: Behaviour,
 ) -> Option<(Ranked<'a>, &'a Port)> {
-    let base = owners.first()?;
+    let base = owners.first()?.ranked.entry;
     let mut joined = owners.iter().filter(|owner| {
-        std::ptr::eq(owner.entry, base.entry) || may_join(base.entry, owner.entry, behaviour)
+        let entry = owner.ranked.entry;
+        std::ptr::eq(entry, base) || may_join(base, entry, behaviour)
     });
-    joined.find_map(|owner| owner.entry.port(number).map(|port| (*owner, port)))
+    joined.find_map(|owner| owner.port(number).map(|port| (owner.ranked, port)))
 }
 
 /// Whether a second entry's ports join the first's (`canMergeServices`).
@@ -183,7 +199,7 @@ pub(crate) fn of_entry<'a>(
         return resolved.into_iter().collect();
     }
     if let (Some(selector), []) = (&entry.workload_selector, &entry.endpoints[..]) {
-        let workloads = mesh.workload_entries(&entry.namespace).iter();
+        let workloads = mesh.others().workload_entries(&entry.namespace).iter();
         let selected = workloads.filter(|workload| workload.is_selected_by(selector));
         let selected = selected.map(|workload| {
             let number = workload.ports.get(&port.name).copied();

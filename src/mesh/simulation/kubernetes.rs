@@ -3,18 +3,21 @@
 use crate::mesh::line::{VALUE_CHARACTERS, quoted};
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::{Port, Registry, ServiceEntry};
-use crate::mesh::view::{Mesh, Ranked};
+use crate::mesh::view::Mesh;
 
 use super::Dial;
-use super::cluster::{Target, of_entry, written};
+use super::cluster::{Owner, Target, of_entry, written};
 use super::service::Service;
 use super::words::{endpoints_in_words, entry_name};
 
 /// Whether the host's services come from both registries. A Service takes the cluster of an entry
 /// of the same host while both keep their listeners (`appendSidecarServices`); what a client meets
 /// was not measured.
-pub(crate) fn is_in_both_registries(owners: &[Ranked<'_>]) -> bool {
-    let from = |registry| owners.iter().any(|owner| owner.entry.registry == registry);
+pub(crate) fn is_in_both_registries(owners: &[Owner<'_>]) -> bool {
+    let from = |registry| {
+        let mut owners = owners.iter();
+        owners.any(|owner| owner.ranked.entry.registry == registry)
+    };
     from(Registry::Istio) && from(Registry::Kubernetes)
 }
 

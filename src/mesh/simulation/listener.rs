@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::mesh::address::Address;
 use crate::mesh::protocol::{ListenerClass, Protocol};
 use crate::mesh::service_entry::{Resolution, ServiceEntry};
+use crate::mesh::sidecar::EgressBind;
 
 use super::service::{Bind, Service};
 use super::{Behaviour, Dial, Speech};
@@ -28,6 +29,7 @@ pub(crate) struct Listener<'a> {
     state: State,
     chains: Vec<Chain<'a>>,
     outranked: Option<&'a ServiceEntry>,
+    is_locked: bool,
 }
 
 /// What Istio calls the listener's protocol: it decides how the next service joins.
@@ -55,31 +57,60 @@ pub(crate) struct Chain<'a> {
     sniffed_http: bool,
 }
 
-/// Builds the listeners that matter to a dial.
-pub(crate) fn build<'a>(services: &[Service<'a>], dial: &Dial) -> Listeners<'a> {
-    let mut listeners = Listeners::default();
-    for service in services {
-        let class = service.port.protocol.listener_class();
-        let slot = match (class, service.address) {
-            (ListenerClass::None, _) => continue,
-            (ListenerClass::Http, _) | (_, Bind::Anywhere) => &mut listeners.wildcard,
-            (_, Bind::At(Address::Single(ip))) if ip == dial.address => &mut listeners.exact,
+impl<'a> Listeners<'a> {
+    /// Adds services in line, as far as they matter to a dial.
+    pub(crate) fn add(&mut self, services: &[Service<'a>], dial: &Dial) {
+        for service in services {
+            let class = service.protocol().listener_class();
+            if class == ListenerClass::None {
+                continue;
+            }
+            if let Some(slot) = self.slot(class, service.address, dial) {
+                Listener::join(slot, service, class, dial);
+            }
+        }
+    }
+
+    /// Keeps the listeners there are as they are: no later egress listener adds to them.
+    pub(crate) fn lock(&mut self) {
+        for listener in [&mut self.exact, &mut self.wildcard].into_iter().flatten() {
+            listener.is_locked = true;
+        }
+    }
+
+    /// The listener that a service is on, if the dial can end there.
+    fn slot(
+        &mut self,
+        class: ListenerClass,
+        bind: Bind,
+        dial: &Dial,
+    ) -> Option<&mut Option<Listener<'a>>> {
+        match (class, bind) {
+            (_, Bind::Fixed(EgressBind::Socket)) => None,
+            (_, Bind::Fixed(EgressBind::At(ip))) if ip == dial.address => Some(&mut self.exact),
+            (_, Bind::Fixed(EgressBind::At(ip))) => {
+                let is_wildcard = ip.is_unspecified() && ip.is_ipv4() == dial.address.is_ipv4();
+                is_wildcard.then_some(&mut self.wildcard)
+            }
+            (ListenerClass::Http, _) | (_, Bind::Anywhere) => Some(&mut self.wildcard),
+            (_, Bind::At(Address::Single(ip))) if ip == dial.address => Some(&mut self.exact),
             // `::` is the wildcard of IPv6 sidecars only; 0.0.0.0 came here as `Anywhere`.
             (_, Bind::At(Address::Single(ip))) if ip.is_unspecified() && dial.address.is_ipv6() => {
-                &mut listeners.wildcard
+                Some(&mut self.wildcard)
             }
-            (_, Bind::At(Address::Range(_))) => &mut listeners.wildcard,
-            (_, Bind::At(_)) => continue,
-        };
-        Listener::join(slot, service, class, dial);
+            (_, Bind::At(Address::Range(_))) => Some(&mut self.wildcard),
+            (_, Bind::At(_)) => None,
+        }
     }
-    listeners
 }
 
 impl<'a> Listener<'a> {
     /// Adds a service to the listener in `slot`, in the way Istio resolves conflicts.
     fn join(slot: &mut Option<Self>, service: &Service<'a>, class: ListenerClass, dial: &Dial) {
-        let protocol = service.port.protocol;
+        let protocol = service.protocol();
+        if slot.as_ref().is_some_and(|current| current.is_locked) {
+            return;
+        }
         let replaces = match slot {
             None => true,
             // An HTTP_PROXY service takes the listener whatever was on it, and a sniffed one
@@ -92,11 +123,12 @@ impl<'a> Listener<'a> {
         if replaces {
             let outranked = slot.as_ref().and_then(|old| old.chains.first());
             *slot = Some(Self {
-                state: State::of(protocol, class),
+                state: State::of(service, class),
                 chains: Chain::of(service, class),
                 outranked: outranked
                     .map(|chain| chain.service.entry)
                     .filter(|old| !std::ptr::eq(*old, service.entry)),
+                is_locked: false,
             });
             return;
         }
@@ -246,11 +278,11 @@ fn by_first_bytes<'c, 'a>(
 }
 
 impl State {
-    fn of(protocol: Protocol, class: ListenerClass) -> Self {
+    fn of(service: &Service<'_>, class: ListenerClass) -> Self {
         match class {
-            ListenerClass::Tcp => Self::Tcp(protocol),
-            _ if protocol == Protocol::HttpProxy => Self::Http,
-            _ => Self::Sniffed,
+            ListenerClass::Tcp => Self::Tcp(service.protocol()),
+            _ if service.sniffs() => Self::Sniffed,
+            _ => Self::Http,
         }
     }
 }
@@ -264,7 +296,7 @@ impl<'a> Chain<'a> {
             prefix: None,
             ranged: false,
             server_name: None,
-            sniffed_http: service.port.protocol != Protocol::HttpProxy,
+            sniffed_http: service.sniffs(),
         };
         match class {
             ListenerClass::Http => vec![http],
@@ -282,7 +314,12 @@ impl<'a> Chain<'a> {
         let dynamic =
             service.entry.resolution == Resolution::DynamicDns && service.host.starts_with('*');
         let own_listener = !dynamic
-            && matches!(service.address, Bind::At(Address::Single(ip)) if !ip.is_unspecified());
+            && match service.address {
+                Bind::At(Address::Single(ip)) | Bind::Fixed(EgressBind::At(ip)) => {
+                    !ip.is_unspecified()
+                }
+                _ => false,
+            };
         Self {
             service: *service,
             http: false,
@@ -292,7 +329,7 @@ impl<'a> Chain<'a> {
             prefix: range.filter(|net| net.addr() != std::net::Ipv4Addr::UNSPECIFIED),
             // TLS on a shared listener can only be told apart by the server name
             // (`buildSidecarOutboundTLSFilterChainOpts` in `pilot/pkg/networking/core/tls.go`).
-            server_name: (service.port.protocol.is_tls() && !own_listener).then_some(service.host),
+            server_name: (service.protocol().is_tls() && !own_listener).then_some(service.host),
             sniffed_http: false,
         }
     }

@@ -7,11 +7,13 @@
 //! `connect_matcher`; a TCP chain forwards it to its cluster. Named after Istio's own
 //! `pilot/pkg/simulation`, which does the same for its tests.
 //!
-//! The steps are [`service`] (entries to services, and which a client sees), [`listener`]
+//! The steps are [`client`] (which Sidecar decides what the client sees), [`service`] (entries to
+//! services), [`listener`]
 //! (services to listeners and filter chains, and which one is picked), [`cluster`] (where the
 //! chain's cluster forwards to), [`upstream`] (what it does to the bytes) and [`words`] (the same told
 //! to a person). [`kubernetes`] is what differs where the service is one of Kubernetes.
 
+mod client;
 mod cluster;
 mod environment;
 mod kubernetes;
@@ -24,10 +26,12 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::destination_rule::DestinationRule;
+use super::labels::Labels;
 use super::service_entry::ServiceEntry;
-use super::view::{Mesh, Query, Unmodelled};
+use super::sidecar::Sidecar;
+use super::view::{Mesh, Query, SidecarScope, Unmodelled};
 pub use environment::{Environment, IstioVersion, Names, OutboundPolicy};
-use listener::Listener;
+use listener::{Listener, Listeners};
 use service::Service;
 pub use upstream::is_tunnelled;
 use upstream::{Destination, Upstream};
@@ -48,6 +52,8 @@ pub enum Speech {
 pub struct Dial {
     /// The application's namespace.
     pub namespace: Box<str>,
+    /// The application's labels, which selectors look at; `None` where they are not known.
+    pub labels: Option<Labels>,
     /// The IP address dialled: a sidecar never sees a host name.
     pub address: IpAddr,
     /// The port dialled.
@@ -116,6 +122,49 @@ pub struct Prediction<'a> {
 }
 
 impl<'a> Prediction<'a> {
+    fn of(way: Way<'a>) -> Self {
+        let egress_proxy = way.egress_proxy();
+        let outcome = match &way.end {
+            End::Http(_) => Outcome::NotFound,
+            End::Cluster(_, target, upstream) => upstream.outcome(target.outcome()),
+            End::Fallthrough if way.outbound == OutboundPolicy::RegistryOnly => Outcome::BlackHole,
+            // What it makes of a CONNECT is not in view.
+            End::Fallthrough if egress_proxy.is_some() => Outcome::Unknown,
+            End::Fallthrough => Outcome::Tunnel,
+        };
+        let by = match &way.end {
+            End::Http(service) => service.map(|service| service.blame()),
+            End::Cluster(service, ..) => Some(service.blame()),
+            End::Fallthrough => None,
+        };
+        Self {
+            outcome,
+            by,
+            trail: Trail::Way(way),
+        }
+    }
+
+    /// The Sidecar that says what the client sees.
+    pub fn sidecar(&self) -> Option<&'a Sidecar> {
+        match &self.trail {
+            Trail::Way(way) => way.sidecar,
+            _ => None,
+        }
+    }
+
+    /// The Sidecar whose egress listener for the port dialled took the connection.
+    pub fn by_egress_of(&self) -> Option<&'a Sidecar> {
+        let Trail::Way(way) = &self.trail else {
+            return None;
+        };
+        let service = match &way.end {
+            End::Http(service) => (*service)?,
+            End::Cluster(service, ..) => *service,
+            End::Fallthrough => return None,
+        };
+        service.egress.and(way.sidecar)
+    }
+
     /// The DestinationRule that puts what is forwarded into TLS.
     pub fn wrapped_by(&self) -> Option<&'a DestinationRule> {
         match &self.trail {
@@ -135,6 +184,9 @@ pub(crate) enum Trail<'a> {
     Unmodelled(&'a Unmodelled),
     /// The two measured ends of the version range disagree.
     Versions(Outcome, Outcome),
+    /// A Sidecar decides otherwise for the clients that it selects, and the client's labels are not
+    /// known: what it decides, and what becomes of the others.
+    Clients(&'a Sidecar, Outcome, Outcome),
     /// The outbound policy does not exist in that version.
     NoSuchPolicy,
     /// The way through the listeners.
@@ -144,10 +196,22 @@ pub(crate) enum Trail<'a> {
 /// The way of a dial through the sidecar.
 #[derive(Clone, Debug)]
 pub(crate) struct Way<'a> {
+    /// The Sidecar that says what the client sees.
+    pub(crate) sidecar: Option<&'a Sidecar>,
+    /// The outbound policy: the Sidecar's, else the mesh's.
+    pub(crate) outbound: OutboundPolicy,
     pub(crate) listener: ListenerKind,
     pub(crate) end: End<'a>,
     /// An entry that lost to an older one, where that decided.
     pub(crate) outranked: Option<&'a ServiceEntry>,
+}
+
+impl Way<'_> {
+    /// Where the Sidecar sends what nobody declares.
+    pub(crate) fn egress_proxy(&self) -> Option<&str> {
+        let own = self.sidecar.and_then(|sidecar| sidecar.outbound.as_ref())?;
+        own.egress_proxy.as_deref()
+    }
 }
 
 /// Which listener took the connection.
@@ -216,19 +280,30 @@ fn predict<'a>(
     environment: &Environment<'_>,
     behaviour: Behaviour,
 ) -> Prediction<'a> {
-    let server_name = match &dial.speech {
-        Speech::Tls(name) => name.as_deref(),
-        _ => None,
-    };
-    let query = Query {
-        namespace: &dial.namespace,
-        address: dial.address,
-        port: dial.port,
-        server_name,
-        one_namespace_a_host: behaviour == Behaviour::New,
-    };
-    let services = service::in_line(mesh, &query);
-    let listeners = listener::build(&services, dial);
+    let mut candidates = client::sidecars(mesh, dial, environment).into_iter().rev();
+    let by = |sidecar| predict_by(mesh, sidecar, dial, environment, behaviour);
+    let prediction = by(candidates.next().flatten());
+    for sidecar in candidates.flatten() {
+        let selected = by(Some(sidecar)).outcome;
+        if selected != prediction.outcome {
+            return unknown(Trail::Clients(sidecar, selected, prediction.outcome));
+        }
+    }
+    prediction
+}
+
+/// What becomes of a dial where that Sidecar is for the client, or none.
+fn predict_by<'a>(
+    mesh: &'a dyn Mesh,
+    sidecar: Option<&'a Sidecar>,
+    dial: &Dial,
+    environment: &Environment<'_>,
+    behaviour: Behaviour,
+) -> Prediction<'a> {
+    let scopes = client::scopes(sidecar, &dial.namespace, behaviour);
+    let listeners = listeners(mesh, &scopes, dial);
+    let own_policy = sidecar.and_then(|sidecar| sidecar.outbound.as_ref());
+    let outbound = own_policy.map_or(environment.outbound, |own| own.policy);
     let (kind, listener) = match (&listeners.exact, &listeners.wildcard) {
         (Some(exact), _) => (ListenerKind::Exact, Some(exact)),
         (None, Some(wildcard)) => (ListenerKind::Wildcard, Some(wildcard)),
@@ -241,63 +316,60 @@ fn predict<'a>(
             ..
         }) => End::Http(Some(*service)),
         Some(chain) => {
-            let target = cluster::resolve(mesh, &chain.service, dial, environment, behaviour);
+            let target =
+                cluster::resolve(mesh, &chain.service, dial, environment, &scopes, behaviour);
             let destination = Destination {
                 host: chain.service.host,
                 namespace: &chain.service.entry.namespace,
                 port: chain.service.port.number,
                 client: &dial.namespace,
+                labels: dial.labels.as_ref(),
             };
             let upstream = Upstream::of(mesh, destination, environment);
             End::Cluster(chain.service, target, upstream)
         }
-        None if kind == ListenerKind::CatchAll && catches_http(dial, environment) => {
+        // Under ALLOW_ANY_DYNAMIC_DNS even the catch-all listener parses HTTP.
+        None if kind == ListenerKind::CatchAll
+            && outbound == OutboundPolicy::AllowAnyDynamicDns
+            && dial.speech == Speech::Connect =>
+        {
             End::Http(None)
         }
         None => End::Fallthrough,
     };
-    conclude(
-        kind,
+    Prediction::of(Way {
+        sidecar,
+        outbound,
+        listener: kind,
         end,
-        listener.and_then(Listener::outranked),
-        environment,
-    )
+        outranked: listener.and_then(Listener::outranked),
+    })
 }
 
-/// Under ALLOW_ANY_DYNAMIC_DNS even the catch-all listener parses HTTP.
-fn catches_http(dial: &Dial, environment: &Environment<'_>) -> bool {
-    environment.outbound == OutboundPolicy::AllowAnyDynamicDns && dial.speech == Speech::Connect
-}
-
-fn conclude<'a>(
-    listener: ListenerKind,
-    end: End<'a>,
-    outranked: Option<&'a ServiceEntry>,
-    environment: &Environment<'_>,
-) -> Prediction<'a> {
-    let outcome = match &end {
-        End::Http(_) => Outcome::NotFound,
-        End::Cluster(_, target, upstream) => upstream.outcome(target.outcome()),
-        End::Fallthrough if environment.outbound == OutboundPolicy::RegistryOnly => {
-            Outcome::BlackHole
+/// The listeners that a dial can end on. What is on a port that a Sidecar gives an egress listener of its
+/// own is not added to by the one for all other ports (`buildSidecarOutboundListeners` in
+/// `pilot/pkg/networking/core/listener.go`).
+fn listeners<'a>(mesh: &'a dyn Mesh, scopes: &[SidecarScope<'_>], dial: &Dial) -> Listeners<'a> {
+    let server_name = match &dial.speech {
+        Speech::Tls(name) => name.as_deref(),
+        _ => None,
+    };
+    let mut listeners = Listeners::default();
+    for scope in scopes {
+        match scope.own_port() {
+            Some(own) if own.number != dial.port => continue,
+            Some(_) => {}
+            None => listeners.lock(),
         }
-        End::Fallthrough => Outcome::Tunnel,
-    };
-    let by = match &end {
-        End::Http(service) => service.map(|service| service.blame()),
-        End::Cluster(service, ..) => Some(service.blame()),
-        End::Fallthrough => None,
-    };
-    let way = Way {
-        listener,
-        end,
-        outranked,
-    };
-    Prediction {
-        outcome,
-        by,
-        trail: Trail::Way(way),
+        let query = Query {
+            scope: *scope,
+            address: dial.address,
+            port: dial.port,
+            server_name,
+        };
+        listeners.add(&service::in_line(mesh, &query), dial);
     }
+    listeners
 }
 
 fn unknown(trail: Trail<'_>) -> Prediction<'_> {

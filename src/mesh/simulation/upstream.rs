@@ -5,6 +5,7 @@
 //! each the one with the most specific host.
 
 use crate::mesh::destination_rule::DestinationRule;
+use crate::mesh::labels::{Labels, selects};
 use crate::mesh::view::Mesh;
 
 use super::{Environment, Outcome};
@@ -31,6 +32,8 @@ pub(crate) struct Destination<'q> {
     pub(crate) port: u16,
     /// The client's namespace.
     pub(crate) client: &'q str,
+    /// The client's labels, where they are known.
+    pub(crate) labels: Option<&'q Labels>,
 }
 
 impl<'a> Upstream<'a> {
@@ -41,16 +44,21 @@ impl<'a> Upstream<'a> {
         environment: &Environment<'_>,
     ) -> Self {
         let rules = rules(mesh, destination, environment.root_namespace());
-        let (selecting, mut others): (Vec<_>, Vec<_>) =
-            rules.into_iter().partition(|rule| rule.selects_clients);
+        let (mut selecting, mut others): (Vec<_>, Vec<_>) =
+            rules.into_iter().partition(|rule| rule.selector.is_some());
         // Of several rules of one host the older's policy holds (`mergeDestinationRule`).
         others.sort_by_key(|rule| (rule.created.is_none(), rule.created));
         let port = destination.port;
         let by_default = others.iter().find(|rule| rule.traffic_policy.is_some());
         let by_default = by_default.map_or(Self::Untouched, |rule| Self::by(rule, port));
+        selecting.sort_by_key(|rule| (rule.created.is_none(), rule.created));
         let mut selecting = selecting.into_iter();
-        let odd = selecting.find(|rule| !Self::by(rule, port).is_like(by_default));
-        odd.map_or(by_default, Self::Undecided)
+        let Some(labels) = destination.labels else {
+            let odd = selecting.find(|rule| !Self::by(rule, port).is_like(by_default));
+            return odd.map_or(by_default, Self::Undecided);
+        };
+        let own = selecting.find(|rule| rule.selector.iter().any(|own| selects(own, labels)));
+        own.map_or(by_default, |rule| Self::by(rule, port))
     }
 
     /// What becomes of a dial that ends, by what the cluster leads to, in `outcome`.
@@ -126,6 +134,7 @@ pub fn is_tunnelled(
         namespace,
         port: 0,
         client: namespace,
+        labels: None,
     };
     matches!(
         Upstream::of(mesh, destination, environment),
@@ -145,7 +154,7 @@ fn rules<'a>(
         client,
         ..
     } = destination;
-    let local = mesh.destination_rules(client).iter();
+    let local = mesh.others().destination_rules(client).iter();
     // What the root namespace exports is meant for all, and comes last for its own clients, too.
     let local = local.filter(|rule| match client == root {
         true => rule.is_private(),
@@ -156,7 +165,7 @@ fn rules<'a>(
         return found;
     }
     for namespace in [namespace, root] {
-        let shared = mesh.destination_rules(namespace).iter();
+        let shared = mesh.others().destination_rules(namespace).iter();
         let mut found = most_specific(shared.filter(|rule| !rule.is_private()), host);
         found.retain(|rule| rule.is_exported_to(client));
         if !found.is_empty() {

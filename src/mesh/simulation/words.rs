@@ -11,7 +11,8 @@ use crate::mesh::service_entry::{Registry, ServiceEntry};
 use super::cluster::Target;
 use super::service::Service;
 use super::{
-    Dial, End, Environment, ListenerKind, Outcome, Prediction, Speech, Trail, Way, kubernetes,
+    Dial, End, Environment, ListenerKind, OutboundPolicy, Outcome, Prediction, Speech, Trail, Way,
+    kubernetes,
 };
 
 impl Dial {
@@ -73,11 +74,16 @@ impl Prediction<'_> {
                 "it differs between Istio 1.21 ({oldest}) and 1.31 ({newest}), and {} was not measured",
                 environment.version
             ),
+            Trail::Clients(sidecar, selected, others) => format!(
+                "it differs between the clients that {} selects ({selected}) and the others of namespace {} ({others}), and the client's labels are not known",
+                sidecar.called(),
+                shown(&dial.namespace, NAME_CHARACTERS)
+            ),
             Trail::NoSuchPolicy => format!(
                 "ALLOW_ANY_DYNAMIC_DNS came with Istio 1.31; {} does not know it",
                 environment.version
             ),
-            Trail::Way(way) => way.why(dial, environment),
+            Trail::Way(way) => way.why(dial),
         }
     }
 
@@ -89,23 +95,26 @@ impl Prediction<'_> {
             Speech::Tls(Some(name)) => format!("TLS, server name {name}"),
             Speech::Tls(None) => "TLS, no server name".to_owned(),
         };
-        let from = format!("application in namespace {}", dial.namespace);
+        let mut from = format!("application in namespace {}", dial.namespace);
+        if let Some(sidecar) = self.sidecar() {
+            from.push_str(&format!(", which sees what {} shows", sidecar.called()));
+        }
         let mut path = vec![from, format!("dials {} ({spoken})", dial.target())];
         let Trail::Way(way) = &self.trail else {
             path.push(format!("cannot be told: {}", self.why(dial, environment)));
             return path;
         };
         path.push(way.listener_step(dial));
-        path.push(way.chain_step(environment));
+        path.push(way.chain_step());
         path.push(way.end_step(self.outcome, dial));
         path
     }
 }
 
 impl Way<'_> {
-    fn why(&self, dial: &Dial, environment: &Environment<'_>) -> String {
+    fn why(&self, dial: &Dial) -> String {
         let mut why = match &self.end {
-            End::Http(Some(service)) => http_reason(service, dial, self.listener),
+            End::Http(Some(service)) => self.http_reason(service, dial),
             End::Http(None) => format!(
                 "nothing declares {}, and under ALLOW_ANY_DYNAMIC_DNS the catch-all listener parses it as HTTP, where no route matches a CONNECT",
                 dial.target()
@@ -113,11 +122,11 @@ impl Way<'_> {
             End::Cluster(service, target, upstream) => match upstream.reason() {
                 Some(clause) if target.outcome() == Outcome::Tunnel => {
                     let name = entry_name(service.entry);
-                    format!("{name} declares it {}, {clause}", service.port.protocol)
+                    format!("{name} declares it {}, {clause}", service.protocol())
                 }
                 _ => cluster_reason(service, target, dial),
             },
-            End::Fallthrough => self.fallthrough_reason(dial, environment),
+            End::Fallthrough => self.fallthrough_reason(dial),
         };
         if let Some(loser) = self.outranked {
             let rule = match loser.created {
@@ -132,18 +141,42 @@ impl Way<'_> {
         why
     }
 
-    fn fallthrough_reason(&self, dial: &Dial, environment: &Environment<'_>) -> String {
+    fn fallthrough_reason(&self, dial: &Dial) -> String {
         let target = dial.target();
-        let undeclared = match self.listener {
-            ListenerKind::CatchAll => format!("nothing that this client sees declares {target}"),
+        let undeclared = match (self.listener, self.sidecar) {
+            (ListenerKind::CatchAll, Some(sidecar)) => format!(
+                "nothing that {} shows this client declares {target}",
+                sidecar.called()
+            ),
+            (ListenerKind::CatchAll, None) => {
+                format!("nothing that this client sees declares {target}")
+            }
             _ => format!("no filter chain of the port's listener takes a connection to {target}"),
         };
-        let policy = environment.outbound;
-        match policy {
-            super::OutboundPolicy::RegistryOnly => {
-                format!("{undeclared}, and {policy} closes what is undeclared")
+        let own = self.sidecar.filter(|sidecar| sidecar.outbound.is_some());
+        let whose = own.map_or(String::new(), |sidecar| format!(" of {}", sidecar.called()));
+        let policy = self.outbound;
+        match (policy, self.egress_proxy()) {
+            (OutboundPolicy::RegistryOnly, _) => {
+                format!("{undeclared}, and {policy}{whose} closes what is undeclared")
             }
-            _ => format!("{undeclared}, and {policy} forwards it untouched"),
+            (_, Some(proxy)) => format!(
+                "{undeclared}, and the egressProxy{whose} takes it to {}: what becomes of it there is not in view",
+                shown(proxy, HOST_CHARACTERS)
+            ),
+            _ => format!("{undeclared}, and {policy}{whose} forwards it untouched"),
+        }
+    }
+
+    fn http_reason(&self, service: &Service<'_>, dial: &Dial) -> String {
+        match (self.sidecar, service.egress, &dial.speech) {
+            (Some(sidecar), Some(egress), Speech::Connect) => format!(
+                "{} has an egress listener that makes port {} {} for its clients, where no route matches a CONNECT, so Envoy answers 404",
+                sidecar.called(),
+                egress.number,
+                egress.protocol
+            ),
+            _ => http_reason(service, dial, self.listener),
         }
     }
 
@@ -172,20 +205,28 @@ impl Way<'_> {
         }
     }
 
-    fn chain_step(&self, environment: &Environment<'_>) -> String {
+    fn chain_step(&self) -> String {
+        let of_egress = |service: &Service<'_>| {
+            let sidecar = self.sidecar.filter(|_| service.egress.is_some());
+            sidecar.map_or(String::new(), |sidecar| {
+                format!(", on an egress listener of {}", sidecar.called())
+            })
+        };
         match &self.end {
             End::Http(Some(service)) => format!(
-                "HTTP filter chain, because of {} ({})",
+                "HTTP filter chain, because of {} ({}){}",
                 entry_name(service.entry),
-                protocol_of(service)
+                protocol_of(service),
+                of_egress(service)
             ),
             End::Http(None) => "HTTP filter chain of the catch-all listener".to_owned(),
             End::Cluster(service, ..) => format!(
-                "TCP filter chain, because of {} ({})",
+                "TCP filter chain, because of {} ({}){}",
                 entry_name(service.entry),
-                protocol_of(service)
+                protocol_of(service),
+                of_egress(service)
             ),
-            End::Fallthrough => format!("no filter chain of an entry: {}", environment.outbound),
+            End::Fallthrough => format!("no filter chain of an entry: {}", self.outbound),
         }
     }
 
@@ -226,9 +267,10 @@ impl Way<'_> {
                 }
             }
             (End::Fallthrough, Outcome::BlackHole) => "BlackHoleCluster: closed".to_owned(),
-            (End::Fallthrough, _) => {
-                format!("PassthroughCluster: forwarded to {}", dial.target())
-            }
+            (End::Fallthrough, _) => match self.egress_proxy() {
+                Some(proxy) => format!("egressProxy {}", shown(proxy, HOST_CHARACTERS)),
+                None => format!("PassthroughCluster: forwarded to {}", dial.target()),
+            },
         }
     }
 }
@@ -239,6 +281,9 @@ fn host_of(service: &Service<'_>) -> String {
 
 fn protocol_of(service: &Service<'_>) -> String {
     let port = service.port;
+    if let Some(egress) = service.egress {
+        return format!("port {}, {}", egress.number, egress.protocol);
+    }
     if service.entry.registry == Registry::Kubernetes {
         return kubernetes::port_in_words(port);
     }

@@ -2,11 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::service_entry::ServiceEntry;
-use crate::mesh::workload_entry::WorkloadEntry;
 
-use super::{Mesh, Query, Ranked, Unmodelled};
+use super::{Mesh, Others, Query, Ranked, Unmodelled};
 
 /// A mesh of one entry.
 pub struct Alone<'a>(pub &'a ServiceEntry);
@@ -28,12 +26,8 @@ impl Mesh for Alone<'_> {
         own.into_iter().collect()
     }
 
-    fn destination_rules(&self, _: &str) -> &[DestinationRule] {
-        &[]
-    }
-
-    fn workload_entries(&self, _: &str) -> &[WorkloadEntry] {
-        &[]
+    fn others(&self) -> &Others {
+        Others::NONE
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {

@@ -7,7 +7,9 @@
 mod alone;
 mod lanes;
 mod order;
+mod others;
 mod overlay;
+mod scope;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -16,11 +18,14 @@ use ipnet::IpNet;
 
 use super::destination_rule::DestinationRule;
 use super::service_entry::{Registry, Resolution, ServiceEntry};
+use super::sidecar::Sidecar;
 use super::workload_entry::WorkloadEntry;
 pub use alone::Alone;
 use lanes::{Lanes, Place, Scope, slots};
 pub(crate) use order::{age_order, kept_namespace, line_order};
+pub use others::Others;
 pub use overlay::{EntriesOnly, Overlay};
+pub use scope::SidecarScope;
 
 /// A ServiceEntry, or a Service in its form, and where it stands in line.
 #[derive(Clone, Copy, Debug)]
@@ -44,18 +49,15 @@ pub struct Unmodelled {
 
 /// What the simulation reads.
 pub trait Mesh {
-    /// The entries that can decide what a client in `namespace` meets when it dials `address` on
-    /// `port`, with `server_name` if it speaks TLS. May hold more than necessary, in any order.
+    /// The entries that can decide what a client meets that dials `address` on `port`, with
+    /// `server_name` if it speaks TLS. May hold more than necessary, in any order.
     fn deciders(&self, query: &Query<'_>) -> Vec<Ranked<'_>>;
 
     /// Every entry that lists `host`, visible or not.
     fn with_host(&self, host: &str) -> Vec<Ranked<'_>>;
 
-    /// The DestinationRules of a namespace.
-    fn destination_rules(&self, namespace: &str) -> &[DestinationRule];
-
-    /// The WorkloadEntries of a namespace.
-    fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry];
+    /// The objects beside entries and Services.
+    fn others(&self) -> &Others;
 
     /// An object of a kind that is not modelled, if the view holds one.
     fn unmodelled(&self) -> Option<&Unmodelled>;
@@ -67,16 +69,14 @@ pub trait Mesh {
 /// What a dial asks of a [`Mesh`].
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
-    /// The client's namespace.
-    pub namespace: &'a str,
+    /// What the client is shown.
+    pub scope: SidecarScope<'a>,
     /// The address dialled.
     pub address: IpAddr,
     /// The port dialled.
     pub port: u16,
     /// The SNI, for a client that speaks TLS.
     pub server_name: Option<&'a str>,
-    /// Whether one entry of a host hides those of the same host in other namespaces.
-    pub one_namespace_a_host: bool,
 }
 
 /// The identity of an object in a cluster.
@@ -108,8 +108,7 @@ pub struct MeshView {
     by_key: HashMap<ObjectKey, u64>,
     by_host: HashMap<Box<str>, BTreeSet<u64>>,
     lanes: HashMap<u16, HashMap<Scope, Lanes>>,
-    destination_rules: HashMap<Box<str>, Vec<DestinationRule>>,
-    workload_entries: HashMap<Box<str>, Vec<WorkloadEntry>>,
+    others: Others,
     unmodelled: Vec<Unmodelled>,
     next: u64,
 }
@@ -152,23 +151,17 @@ impl MeshView {
 
     /// Adds a DestinationRule, or puts it in the place of the one with the same namespace and name.
     pub fn upsert_destination_rule(&mut self, rule: DestinationRule) {
-        let rules = self.destination_rules.entry(rule.namespace.clone());
-        let rules = rules.or_default();
-        rules.retain(|known| known.name != rule.name);
-        rules.push(rule);
-    }
-
-    /// Whether any DestinationRule is in view.
-    pub fn has_destination_rules(&self) -> bool {
-        !self.destination_rules.is_empty()
+        self.others.upsert_destination_rule(rule);
     }
 
     /// Adds a WorkloadEntry, or puts it in the place of the one with the same namespace and name.
     pub fn upsert_workload_entry(&mut self, workload: WorkloadEntry) {
-        let workloads = self.workload_entries.entry(workload.namespace.clone());
-        let workloads = workloads.or_default();
-        workloads.retain(|known| known.name != workload.name);
-        workloads.push(workload);
+        self.others.upsert_workload_entry(workload);
+    }
+
+    /// Adds a Sidecar, or puts it in the place of the one with the same namespace and name.
+    pub fn upsert_sidecar(&mut self, sidecar: Sidecar) {
+        self.others.upsert_sidecar(sidecar);
     }
 
     /// Notes an object of a kind that is not modelled.
@@ -250,9 +243,35 @@ impl MeshView {
 
     /// As [`Mesh::deciders`], with the change of an overlay.
     fn deciders_with(&self, query: &Query<'_>, change: Change<'_>) -> Vec<Ranked<'_>> {
+        let has_own_port = query
+            .scope
+            .egress
+            .is_some_and(|egress| egress.port.is_some());
+        let found: BTreeSet<u64> = match query.scope.exact_hosts() {
+            // They are few; and an older entry of a host may hide all of a younger one, which no lane
+            // tells.
+            Some(hosts) => {
+                let listed = hosts.into_iter().filter_map(|host| self.by_host.get(host));
+                listed.flatten().copied().collect()
+            }
+            // Whatever the listener shows has its protocol, so that the lanes tell nothing.
+            None if has_own_port => self.entries.keys().copied().collect(),
+            None => self.first_in_line(query, change),
+        };
+        let visible = found
+            .into_iter()
+            .filter(|sequence| Some(*sequence) != change.hidden);
+        visible
+            .filter_map(|sequence| self.ranked(sequence))
+            .collect()
+    }
+
+    /// Of every lane in which a dial can end the entries that can decide.
+    fn first_in_line(&self, query: &Query<'_>, change: Change<'_>) -> BTreeSet<u64> {
         let except = change.hidden;
+        let namespace = query.scope.namespace;
         let mut found = BTreeSet::new();
-        for scope in [Scope::Everyone, Scope::Namespace(query.namespace.into())] {
+        for scope in [Scope::Everyone, Scope::Namespace(namespace.into())] {
             let scopes = self.lanes.get(&query.port);
             let Some(lanes) = scopes.and_then(|scopes| scopes.get(&scope)) else {
                 continue;
@@ -283,9 +302,6 @@ impl MeshView {
             }
         }
         found
-            .into_iter()
-            .filter_map(|sequence| self.ranked(sequence))
-            .collect()
     }
 
     /// Whether endpoints may draw the entry from the wildcard listener: with resolution NONE it
@@ -302,17 +318,17 @@ impl MeshView {
                 || hosts.any(|host| self.by_host.get(host).is_some_and(|all| all.len() > 1)))
     }
 
-    /// Whether the client sees a service of the entry where one namespace a host is kept.
+    /// Whether the client sees a service of the entry.
     fn is_in_scope(&self, sequence: u64, query: &Query<'_>, change: Change<'_>) -> bool {
-        if !query.one_namespace_a_host {
-            return true;
-        }
         let Some(entry) = self.entries.get(&sequence) else {
             return false;
         };
+        if !query.scope.keeps_one_namespace() {
+            return true;
+        }
         entry.hosts.iter().any(|host| {
             let rivals = self.with_host_and(host, change);
-            kept_namespace(&rivals, query.namespace) == Some(&*entry.namespace)
+            kept_namespace(&rivals, host, &query.scope) == Some(&*entry.namespace)
         })
     }
 }
@@ -326,16 +342,8 @@ impl Mesh for MeshView {
         self.with_host_and(host, Change::default())
     }
 
-    fn destination_rules(&self, namespace: &str) -> &[DestinationRule] {
-        self.destination_rules
-            .get(namespace)
-            .map_or(&[], Vec::as_slice)
-    }
-
-    fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry] {
-        self.workload_entries
-            .get(namespace)
-            .map_or(&[], Vec::as_slice)
+    fn others(&self) -> &Others {
+        &self.others
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {

@@ -2,29 +2,24 @@
 
 use crate::mesh::service_entry::Registry;
 
-use super::Ranked;
+use super::{Ranked, SidecarScope};
 
-/// The one namespace whose entries of a host a client in `namespace` keeps: its own, else a
-/// Service's, else that of the first in line (`selectServices` in `pilot/pkg/model/sidecar.go`, newer Istio).
-pub(crate) fn kept_namespace<'a>(rivals: &[Ranked<'a>], namespace: &str) -> Option<&'a str> {
-    let visible = || {
-        rivals
-            .iter()
-            .filter(|rival| rival.entry.has_services())
-            .filter(|rival| rival.entry.is_visible_from(namespace))
-    };
-    if visible().any(|rival| *rival.entry.namespace == *namespace) {
-        return visible()
-            .find(|rival| *rival.entry.namespace == *namespace)
-            .map(|rival| &*rival.entry.namespace);
-    }
-    visible()
-        .min_by(|a, b| {
-            let is_entry = |one: &Ranked<'_>| one.entry.registry == Registry::Istio;
-            let services_first = is_entry(a).cmp(&is_entry(b));
-            services_first.then_with(|| line_order(a, b))
+/// The one namespace whose entries of a host a client keeps: its own, else (newer Istio) a Service's,
+/// else that of the first in line (`selectServices` in `pilot/pkg/model/sidecar.go`).
+pub(crate) fn kept_namespace<'a>(
+    rivals: &[Ranked<'a>],
+    host: &str,
+    scope: &SidecarScope<'_>,
+) -> Option<&'a str> {
+    let shown = || rivals.iter().filter(|rival| scope.shows(rival.entry, host));
+    let is_own = |rival: &&Ranked<'_>| *rival.entry.namespace == *scope.namespace;
+    let kept = shown().find(is_own).or_else(|| {
+        shown().min_by(|a, b| {
+            let yields = |one: &Ranked<'_>| scope.is_newer && one.entry.registry == Registry::Istio;
+            yields(a).cmp(&yields(b)).then_with(|| line_order(a, b))
         })
-        .map(|rival| &*rival.entry.namespace)
+    });
+    kept.map(|rival| &*rival.entry.namespace)
 }
 
 /// The order in which Istio takes the entries of one host: those exported to named namespaces

@@ -3,11 +3,9 @@
 
 use std::net::IpAddr;
 
-use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::service_entry::ServiceEntry;
-use crate::mesh::workload_entry::WorkloadEntry;
 
-use super::{Change, Mesh, MeshView, ObjectKey, Query, Ranked, Unmodelled};
+use super::{Change, Mesh, MeshView, ObjectKey, Others, Query, Ranked, Unmodelled};
 
 /// A view with one object added, or put in the place of its stored form.
 #[derive(Clone, Copy)]
@@ -60,7 +58,12 @@ impl Mesh for Overlay<'_> {
         let change = self.change();
         let mut found = self.base.deciders_with(query, change);
         found.extend(change.own.filter(|own| {
-            own.entry.is_visible_from(query.namespace) && own.entry.port(query.port).is_some()
+            let own_port = query
+                .scope
+                .egress
+                .is_some_and(|egress| egress.port.is_some());
+            own.entry.is_visible_from(query.scope.namespace)
+                && (own_port || own.entry.port(query.port).is_some())
         }));
         found
     }
@@ -69,12 +72,8 @@ impl Mesh for Overlay<'_> {
         self.base.with_host_and(host, self.change())
     }
 
-    fn destination_rules(&self, namespace: &str) -> &[DestinationRule] {
-        self.base.destination_rules(namespace)
-    }
-
-    fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry] {
-        self.base.workload_entries(namespace)
+    fn others(&self) -> &Others {
+        self.base.others()
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {
@@ -99,12 +98,8 @@ impl Mesh for EntriesOnly<'_> {
         self.0.with_host(host)
     }
 
-    fn destination_rules(&self, namespace: &str) -> &[DestinationRule] {
-        self.0.destination_rules(namespace)
-    }
-
-    fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry] {
-        self.0.workload_entries(namespace)
+    fn others(&self) -> &Others {
+        self.0.others()
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {

@@ -2,6 +2,7 @@
 
 mod address_range;
 pub(crate) mod captures_proxy;
+mod decided_by_sidecar;
 mod dynamic_dns;
 mod http_port;
 mod http_proxy_value;
@@ -52,6 +53,7 @@ pub static ALL: &[&Check] = &[
     &several_addresses::CHECK,
     &other_port::CHECK,
     &wrapped_in_tls::CHECK,
+    &decided_by_sidecar::CHECK,
     &missing_address::CHECK,
 ];
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::mesh::kubernetes::read_service;
 use crate::mesh::simulation::{Environment, OutboundPolicy};
-use crate::mesh::{DestinationRule, MeshView, ServiceEntry};
+use crate::mesh::{DestinationRule, MeshView, ServiceEntry, Sidecar};
 use crate::policy::check::{Check, Context};
 use crate::policy::compile::PolicySet;
 use crate::policy::evaluator::{evaluate, evaluate_mesh};
@@ -46,8 +46,12 @@ fn verdict(check: &Check, name: &str, yaml: &str) -> String {
     for entry in &entries {
         mesh.upsert(entry.clone());
     }
-    for rule in objects(yaml).filter(is_destination_rule) {
-        mesh.upsert_destination_rule(DestinationRule::read(&rule));
+    for object in objects(yaml) {
+        match object["kind"].as_str() {
+            Some("DestinationRule") => mesh.upsert_destination_rule(DestinationRule::read(&object)),
+            Some("Sidecar") => mesh.upsert_sidecar(Sidecar::read(&object)),
+            _ => {}
+        }
     }
     let outbound = if name.contains("REGISTRY_ONLY") {
         OutboundPolicy::RegistryOnly
@@ -86,16 +90,12 @@ fn verdict(check: &Check, name: &str, yaml: &str) -> String {
 
 /// The entries of a row, Services among them.
 pub(crate) fn entries(yaml: &str) -> Vec<ServiceEntry> {
-    let entries = objects(yaml).filter(|object| !is_destination_rule(object));
-    let entries = entries.map(|object| match object["kind"] == "Service" {
-        true => read_service(&object).unwrap(),
-        false => serde_json::from_value(object).unwrap(),
+    let entries = objects(yaml).filter_map(|object| match object["kind"].as_str() {
+        Some("DestinationRule" | "Sidecar") => None,
+        Some("Service") => read_service(&object),
+        _ => Some(serde_json::from_value(object).unwrap()),
     });
     entries.collect()
-}
-
-fn is_destination_rule(object: &Value) -> bool {
-    object["kind"] == "DestinationRule"
 }
 
 fn objects(yaml: &str) -> impl Iterator<Item = Value> {

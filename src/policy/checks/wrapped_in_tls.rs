@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use crate::mesh::line::{NAME_CHARACTERS, shown};
 use crate::mesh::simulation::{Prediction, simulate};
-use crate::mesh::{FieldPath, Overlay, ServiceEntry};
+use crate::mesh::{FieldPath, Mesh, Overlay, ServiceEntry};
 use crate::policy::check::{Check, CheckId, Claim, Subject};
 use crate::policy::dials::{addresses_of, dial};
 use crate::policy::finding::{Brief, Finding, Severity};
@@ -37,7 +37,7 @@ struct Wrapping {
 
 fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     // Without a rule in view, as in the webhook, nothing more is dialled.
-    if !subject.context.mesh.has_destination_rules() {
+    if !subject.context.mesh.others().has_destination_rules() {
         return;
     }
     for claim in &subject.claims {

@@ -178,6 +178,7 @@ fn other_dials(
         for namespace in subject.namespaces() {
             let dial = Dial {
                 namespace: (*namespace).into(),
+                labels: None,
                 address,
                 port: port.number,
                 speech: Speech::Connect,

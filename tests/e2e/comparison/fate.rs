@@ -45,6 +45,7 @@ impl Fates {
         let outcome = |dialled: &SocketAddr| {
             let dial = Dial {
                 namespace: entry.namespace.clone(),
+                labels: None,
                 address: dialled.ip(),
                 port: dialled.port(),
                 speech: tls.map_or(Speech::Connect, |name| Speech::Tls(Some(name.into()))),

@@ -141,13 +141,20 @@ fn services_are_in_view() {
             "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{clusterIP: 10.96.0.9, selector: {{app: a}}, ports: [{port}]}}\n"
         )
     };
-    let sidecar = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\n";
+    let of_istio = |kind: &str, spec: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n"
+        )
+    };
+    let http = "{egress: [{port: {number: 3128, protocol: HTTP}, hosts: [\"*/*\"]}]}";
     for (beside, safe) in [
         (service("web", "{name: http, port: 3128}"), true),
         (service("web", "{name: tcp, port: 3128}"), true),
         // The name of the entry: two objects, not one.
         (service("bad", "{name: http, port: 80}"), true),
-        (sidecar.to_owned(), false),
+        (of_istio("Sidecar", "{egress: [{hosts: [\"*/*\"]}]}"), true),
+        (of_istio("Sidecar", http), false),
+        (of_istio("EnvoyFilter", "{}"), false),
     ] {
         let files = Files::new(&[
             ("policy.yaml", policy()),

@@ -28,6 +28,23 @@ metadata: {name: squid}
 subsets: [{addresses: [{ip: 10.244.0.7}], ports: [{name: tcp, port: 3128}]}]
 ";
 
+/// One for the clients labelled `app: web`, one for the others.
+const SIDECARS: &str = "
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: others}
+spec:
+  egress: [{port: {number: 3128, protocol: HTTP}, hosts: [./*]}]
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: web}
+spec:
+  workloadSelector: {labels: {app: web}}
+  egress: [{hosts: [istio-system/*]}]
+  outboundTrafficPolicy: {mode: REGISTRY_ONLY}
+";
+
 /// The files that the rows of [`outcomes`] name.
 fn mesh() -> Files {
     let in_namespace = |text: String, namespace: &str| {
@@ -71,6 +88,7 @@ fn mesh() -> Files {
             "apiVersion: networking.istio.io/v1\nkind: EnvoyFilter\nmetadata: {name: web}\n"
                 .to_owned(),
         ),
+        ("sidecar.yaml", SIDECARS.to_owned()),
         ("target.yaml", target),
         (
             "two-namespaces.yaml",
@@ -124,6 +142,7 @@ fn keys() {
         "dial": {"address": "10.20.0.5", "port": 3128, "from": "team-a", "tls": true},
         "outcome": "NotFound",
         "by": {"kind": "ServiceEntry", "namespace": "default", "name": "bad", "host": "my-company-proxy.com", "port": 3128},
+        "sidecar": null,
         "why": null,
         "path": null,
     });
@@ -141,9 +160,13 @@ fn keys() {
     assert!(unknown["why"].take().is_string());
     let expected = json!({
         "dial": {"address": "10.20.0.5", "port": 3128, "from": "default", "tls": true},
-        "outcome": "Unknown", "by": null, "why": null, "path": null,
+        "outcome": "Unknown", "by": null, "sidecar": null, "why": null, "path": null,
     });
     assert_eq!(unknown, expected);
+
+    let by_sidecar = trace("10.20.0.5:3128 -f tcp.yaml sidecar.yaml --from default/app=web");
+    let expected = json!({"namespace": "default", "name": "web"});
+    assert_eq!(by_sidecar["sidecar"], expected);
 
     let by_service = trace("10.20.0.5:3128 -f service.yaml");
     let expected = json!({"kind": "Service", "namespace": "default", "name": "web", "host": "web.default.svc.cluster.local", "port": 3128});

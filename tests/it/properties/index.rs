@@ -9,22 +9,23 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 use tunnelguard::mesh::kubernetes::{EndpointSlice, read_service, with_slices};
 use tunnelguard::mesh::simulation::{Blame, Environment, IstioVersion};
-use tunnelguard::mesh::view::{Query, Ranked, Unmodelled};
-use tunnelguard::mesh::{
-    DestinationRule, Dial, Mesh, MeshView, ServiceEntry, Speech, WorkloadEntry, simulate,
-};
+use tunnelguard::mesh::view::{Others, Query, Ranked, Unmodelled};
+use tunnelguard::mesh::{Dial, Mesh, MeshView, ServiceEntry, Sidecar, Speech, simulate};
 
 use super::strategies::{self, NAMESPACES, Noise};
 use super::{config, outbound};
 use crate::support;
 
 /// Every object, whatever is asked.
-struct Everything(Vec<ServiceEntry>);
+struct Everything {
+    entries: Vec<ServiceEntry>,
+    others: Others,
+}
 
 impl Everything {
     fn ranked(&self) -> impl Iterator<Item = Ranked<'_>> {
         (0..)
-            .zip(&self.0)
+            .zip(&self.entries)
             .map(|(sequence, entry)| Ranked { entry, sequence })
     }
 }
@@ -39,12 +40,8 @@ impl Mesh for Everything {
         self.ranked().filter(listed).collect()
     }
 
-    fn destination_rules(&self, _: &str) -> &[DestinationRule] {
-        &[]
-    }
-
-    fn workload_entries(&self, _: &str) -> &[WorkloadEntry] {
-        &[]
+    fn others(&self) -> &Others {
+        &self.others
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {
@@ -104,6 +101,35 @@ fn service() -> impl Strategy<Value = ServiceEntry> {
     })
 }
 
+/// A Sidecar of the client's namespace, for all of its clients.
+fn sidecar() -> impl Strategy<Value = Sidecar> {
+    let hosts = [
+        "*/*",
+        "./*",
+        "prod/*",
+        "default/my-company-proxy.com",
+        "prod/my-company-proxy.com",
+        "*/*.com",
+        "~/my-company-proxy.com",
+        "default/a.default.svc.cluster.local",
+    ];
+    let port = (
+        select(vec![3128, 8080]),
+        select(vec!["HTTP", "TCP", "TLS", "HTTP_PROXY", ""]),
+    );
+    let listener = (prop::option::of(port), vec(select(hosts.to_vec()), 1..4));
+    vec(listener, 1..3).prop_map(|listeners| {
+        let egress = listeners.into_iter().map(|(port, hosts)| match port {
+            Some((number, protocol)) => {
+                json!({"port": {"number": number, "protocol": protocol}, "hosts": hosts})
+            }
+            None => json!({"hosts": hosts}),
+        });
+        let egress: Vec<Value> = egress.collect();
+        Sidecar::read(&json!({"metadata": {"name": "own"}, "spec": {"egress": egress}}))
+    })
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -112,13 +138,18 @@ proptest! {
         mut entries in vec(prop_oneof![entry(), service()], 0..6),
         ages in vec(prop::option::of(0..3i64), 6),
         outbound in outbound(),
+        sidecar in prop::option::of(sidecar()),
     ) {
         for (entry, age) in entries.iter_mut().zip(ages) {
             entry.created = age;
         }
         let mut view = MeshView::new();
         entries.into_iter().for_each(|entry| view.upsert(entry));
-        let everything = Everything(view.entries().cloned().collect());
+        sidecar.into_iter().for_each(|sidecar| view.upsert_sidecar(sidecar));
+        let everything = Everything {
+            entries: view.entries().cloned().collect(),
+            others: view.others().clone(),
+        };
         for version in [IstioVersion::OLDEST, IstioVersion::NEWEST] {
             let environment = Environment { outbound, version, ..Environment::default() };
             for dial in dials() {
@@ -138,6 +169,7 @@ fn dials() -> impl Iterator<Item = Dial> {
     speeches.flat_map(|speech| {
         DIALLED.map(|address| Dial {
             namespace: "default".into(),
+            labels: None,
             address: address.parse().expect("an IP"),
             port: 3128,
             speech: speech.clone(),

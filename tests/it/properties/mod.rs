@@ -197,6 +197,7 @@ fn dial_everything(mesh: &MeshView, outbound: OutboundPolicy) {
             ] {
                 let dial = Dial {
                     namespace: "default".into(),
+                    labels: None,
                     address,
                     port: *port,
                     speech,
@@ -238,6 +239,7 @@ fn claimed_dials(
             };
             let dial = Dial {
                 namespace: entry.namespace.clone(),
+                labels: None,
                 address,
                 port: concerned.port,
                 speech,

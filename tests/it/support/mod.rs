@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tunnelguard::mesh::kubernetes::read_service;
 use tunnelguard::mesh::simulation::{Environment, OutboundPolicy};
-use tunnelguard::mesh::{DestinationRule, FieldPath, MeshView, ServiceEntry};
+use tunnelguard::mesh::{DestinationRule, FieldPath, MeshView, ServiceEntry, Sidecar};
 use tunnelguard::policy::evaluator::evaluate_mesh;
 use tunnelguard::policy::fix::{Edit, Operation};
 use tunnelguard::policy::{Context, Finding, PolicySet, evaluate};
@@ -46,16 +46,17 @@ pub(crate) fn entry(object: &Value) -> ServiceEntry {
 }
 
 fn is_entry(object: &Value) -> bool {
-    object["kind"] != "DestinationRule"
+    !matches!(object["kind"].as_str(), Some("DestinationRule" | "Sidecar"))
 }
 
-/// A mesh of ServiceEntries and DestinationRules.
+/// A mesh of ServiceEntries, Services, DestinationRules and Sidecars.
 pub(crate) fn mesh(objects: &[Value]) -> MeshView {
     let mut mesh = MeshView::new();
     for object in objects {
-        match is_entry(object) {
-            true => mesh.upsert(entry(object)),
-            false => mesh.upsert_destination_rule(DestinationRule::read(object)),
+        match object["kind"].as_str() {
+            Some("DestinationRule") => mesh.upsert_destination_rule(DestinationRule::read(object)),
+            Some("Sidecar") => mesh.upsert_sidecar(Sidecar::read(object)),
+            _ => mesh.upsert(entry(object)),
         }
     }
     mesh

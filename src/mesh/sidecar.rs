@@ -1,0 +1,284 @@
+//! The Sidecar, read leniently: what of the mesh it shows the clients that it is for, on which ports,
+//! and what becomes of the rest.
+//!
+//! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema. A field of the wrong type counts as
+//! absent: the API server refuses it.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde_json::Value;
+
+use super::labels::{self, Labels};
+use super::line::{OBJECT_CHARACTERS, one_line};
+use super::protocol::Protocol;
+use super::service_entry::{GROUP, ServiceEntry};
+use super::simulation::OutboundPolicy;
+
+/// Whether an `apiVersion` and `kind` are those of a Sidecar, in any version.
+pub fn is_sidecar(api_version: &str, kind: &str) -> bool {
+    kind == "Sidecar"
+        && api_version
+            .strip_prefix(GROUP)
+            .is_some_and(|version| version.starts_with('/'))
+}
+
+/// A Sidecar as the simulation sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sidecar {
+    /// `metadata.namespace`; `default` where it is absent.
+    pub namespace: Box<str>,
+    /// `metadata.name`.
+    pub name: Box<str>,
+    /// `metadata.creationTimestamp` in seconds since 1970.
+    pub created: Option<i64>,
+    /// `spec.workloadSelector.labels`; `None` where it is for every workload.
+    pub selector: Option<Labels>,
+    /// `spec.egress`; where it is absent one listener that shows everything.
+    pub egress: Vec<Egress>,
+    /// `spec.outboundTrafficPolicy`; `None` where the mesh's holds.
+    pub outbound: Option<Outbound>,
+}
+
+/// `spec.outboundTrafficPolicy`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbound {
+    /// `mode`; REGISTRY_ONLY where it is absent, the first value of the enumeration.
+    pub policy: OutboundPolicy,
+    /// `egressProxy`, as `host:port`: where what nobody declares is sent.
+    pub egress_proxy: Option<Box<str>>,
+}
+
+/// One listener of `spec.egress`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Egress {
+    /// `port`: it then is for that port alone, and no other egress listener adds to what it makes.
+    pub port: Option<EgressPort>,
+    /// Where it listens, if not where its services do.
+    pub bind: Option<EgressBind>,
+    /// `hosts`: what it shows.
+    pub hosts: Vec<Import>,
+}
+
+/// `port` of an egress listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EgressPort {
+    /// `number`.
+    pub number: u16,
+    /// `protocol`: it holds in place of the services' own.
+    pub protocol: Protocol,
+}
+
+/// `bind` and `captureMode` of an egress listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EgressBind {
+    /// On this address.
+    At(IpAddr),
+    /// On a Unix socket: nobody dials it by IP.
+    Socket,
+}
+
+/// One of `hosts`: `namespace/host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// `*`, `.` (the client's) or a namespace.
+    namespace: Box<str>,
+    /// A host, or a wildcard.
+    host: Box<str>,
+    /// Written with `~` before the namespace: it hides (Istio 1.31).
+    hides: bool,
+}
+
+impl Sidecar {
+    /// Reads an object of that kind.
+    pub fn read(object: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (metadata, spec) = (&object["metadata"], &object["spec"]);
+        let namespace = match text(&metadata["namespace"]) {
+            namespace if namespace.is_empty() => "default".to_owned(),
+            namespace => namespace,
+        };
+        let created = metadata["creationTimestamp"].as_str();
+        let created = created.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let selector = &spec["workloadSelector"];
+        let egress = spec["egress"].as_array().into_iter().flatten();
+        let mut egress: Vec<Egress> = egress.map(Egress::read).collect();
+        if egress.is_empty() {
+            egress.push(Egress::of_everything());
+        }
+        let outbound = &spec["outboundTrafficPolicy"];
+        Self {
+            name: text(&metadata["name"]).into(),
+            created: created.map(jiff::Timestamp::as_second),
+            selector: selector
+                .is_object()
+                .then(|| labels::read(&selector["labels"])),
+            egress,
+            outbound: outbound.is_object().then(|| Outbound::read(outbound)),
+            namespace: namespace.into(),
+        }
+    }
+
+    /// `Sidecar namespace/name`.
+    pub(crate) fn called(&self) -> String {
+        let name = format!("Sidecar {}/{}", self.namespace, self.name);
+        one_line(&name, OBJECT_CHARACTERS)
+    }
+
+    /// Whether a port has an egress listener of its own.
+    pub(crate) fn has_port(&self, number: u16) -> bool {
+        let mut ports = self.egress.iter().filter_map(|egress| egress.port);
+        ports.any(|port| port.number == number)
+    }
+}
+
+impl Outbound {
+    fn read(outbound: &Value) -> Self {
+        let policy = match outbound["mode"].as_str() {
+            Some("ALLOW_ANY") => OutboundPolicy::AllowAny,
+            _ => OutboundPolicy::RegistryOnly,
+        };
+        let egress_proxy = &outbound["egressProxy"];
+        let egress_proxy = egress_proxy["host"].as_str().map(|host| {
+            let port = egress_proxy["port"]["number"].as_u64().unwrap_or_default();
+            format!("{host}:{port}").into()
+        });
+        Self {
+            policy,
+            egress_proxy,
+        }
+    }
+}
+
+impl Egress {
+    fn read(egress: &Value) -> Self {
+        let hosts = egress["hosts"].as_array().into_iter().flatten();
+        Self {
+            port: EgressPort::read(&egress["port"]),
+            bind: EgressBind::read(egress),
+            hosts: hosts
+                .filter_map(|host| Import::read(host.as_str()?))
+                .collect(),
+        }
+    }
+
+    fn of_everything() -> Self {
+        Self {
+            port: None,
+            bind: None,
+            hosts: Import::read("*/*").into_iter().collect(),
+        }
+    }
+
+    /// Whether it shows a client in `client` a host of an entry, by `selectServices` in
+    /// `pilot/pkg/model/sidecar.go`. What hides does so since Istio 1.31 (`hiding`).
+    pub(crate) fn imports(
+        &self,
+        entry: &ServiceEntry,
+        host: &str,
+        client: &str,
+        hiding: bool,
+    ) -> bool {
+        let about = |import: &&Import| import.is_about(&entry.namespace, client);
+        let covers = |import: &Import| import.covers(host);
+        let mut hidden = self
+            .hosts
+            .iter()
+            .filter(|import| import.hides)
+            .filter(about);
+        let mut shown = self
+            .hosts
+            .iter()
+            .filter(|import| !import.hides)
+            .filter(about);
+        self.has_port_of(entry) && !(hiding && hidden.any(covers)) && shown.any(covers)
+    }
+
+    /// Whether an entry has the port, where only that counts. Not with HTTP_PROXY, which serves every
+    /// port (`needsPortMatch` in `pilot/pkg/model/sidecar.go`).
+    fn has_port_of(&self, entry: &ServiceEntry) -> bool {
+        let wanted = self.matched_port();
+        wanted.is_none_or(|number| entry.port(number).is_some())
+    }
+
+    /// The only port of a service that it takes, if it does not take all.
+    pub(crate) fn matched_port(&self) -> Option<u16> {
+        let port = self
+            .port
+            .filter(|port| port.protocol != Protocol::HttpProxy);
+        port.map(|port| port.number)
+    }
+
+    /// The hosts that it shows, where it names each with its namespace.
+    pub(crate) fn exact_hosts(&self) -> Option<Vec<&str>> {
+        let shown = || self.hosts.iter().filter(|import| !import.hides);
+        let is_exact = |import: &Import| !import.host.starts_with('*') && &*import.namespace != "*";
+        let mut all = shown();
+        all.all(is_exact)
+            .then(|| shown().map(|import| &*import.host).collect())
+    }
+}
+
+impl EgressPort {
+    fn read(port: &Value) -> Option<Self> {
+        let number = u16::try_from(port["number"].as_u64()?).ok()?;
+        Some(Self {
+            number,
+            protocol: Protocol::parse(port["protocol"].as_str()),
+        })
+    }
+}
+
+impl EgressBind {
+    /// An IP where one is given; the loopback address where nothing is captured.
+    fn read(egress: &Value) -> Option<Self> {
+        let bind = egress["bind"].as_str().unwrap_or_default();
+        match bind.parse() {
+            Ok(ip) => Some(Self::At(ip)),
+            Err(_) if !bind.is_empty() => Some(Self::Socket),
+            Err(_) if egress["captureMode"].as_str() == Some("NONE") => {
+                Some(Self::At(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+impl Import {
+    /// `None` for what has not exactly one slash, which istiod leaves out.
+    fn read(text: &str) -> Option<Self> {
+        let (namespace, host) = text.split_once('/')?;
+        if host.contains('/') {
+            return None;
+        }
+        let hides = namespace.starts_with('~');
+        let namespace = match namespace.trim_start_matches('~') {
+            "" => "*",
+            namespace => namespace,
+        };
+        Some(Self {
+            namespace: namespace.into(),
+            host: host.into(),
+            hides,
+        })
+    }
+
+    fn is_about(&self, namespace: &str, client: &str) -> bool {
+        match &*self.namespace {
+            "*" => true,
+            "." => *namespace == *client,
+            own => *own == *namespace,
+        }
+    }
+
+    /// `a.b` covers itself, `*.b` whatever ends in `.b`, `*` everything (`SubsetOf` in
+    /// `pkg/config/host/name.go`).
+    fn covers(&self, host: &str) -> bool {
+        let Some(suffix) = self.host.strip_prefix('*') else {
+            return *self.host == *host;
+        };
+        match host.strip_prefix('*') {
+            Some(rest) => rest.len() >= suffix.len() && rest.ends_with(suffix),
+            None => host.ends_with(suffix),
+        }
+    }
+}
