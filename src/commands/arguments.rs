@@ -27,6 +27,10 @@ pub(super) struct PolicyArguments {
     /// The version of Istio, 1.21 to 1.31 [default: what the policy says, else 1.31].
     #[arg(long, value_name = "VERSION")]
     istio_version: Option<IstioVersion>,
+    /// Sidecars capture DNS: hosts without an address are reached at the one that istiod allocates to
+    /// them.
+    #[arg(long)]
+    dns_capture: bool,
 }
 
 impl PolicyArguments {
@@ -53,6 +57,7 @@ impl PolicyArguments {
             policies,
             outbound: self.outbound,
             version: self.istio_version,
+            captures_dns: self.dns_capture,
             ..Snapshot::default()
         }
     }

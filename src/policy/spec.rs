@@ -205,6 +205,9 @@ pub struct MeshSpec {
     pub istio_version: Option<String>,
     /// `meshConfig.rootNamespace`.
     pub root_namespace: Option<String>,
+    /// Whether sidecars capture DNS (`ISTIO_META_DNS_CAPTURE`), so that hosts without an address are
+    /// reached at the one that istiod allocates to them.
+    pub dns_capture: bool,
 }
 
 /// A mode for some namespaces.

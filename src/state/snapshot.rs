@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub outbound: Option<simulation::OutboundPolicy>,
     /// Overrides the policies' version of Istio.
     pub version: Option<simulation::IstioVersion>,
+    /// Whether sidecars capture DNS, whatever the policies say.
+    pub captures_dns: bool,
 }
 
 impl Snapshot {
@@ -43,6 +45,7 @@ impl Snapshot {
             version: self.version.or(self.policies.version).unwrap_or_default(),
             names: Some(self.policies.proxies.names()),
             root_namespace: self.policies.root_namespace.as_deref(),
+            captures_dns: self.captures_dns || self.policies.captures_dns,
         }
     }
 }

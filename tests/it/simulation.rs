@@ -68,15 +68,20 @@ fn entry(short: &Value, position: usize) -> ServiceEntry {
         }
     }
     let namespace = spec.remove("namespace").unwrap_or(json!("default"));
+    let labels = spec.remove("labels");
+    let given = spec.remove("given");
     spec.entry("hosts")
         .or_insert(json!(["my-company-proxy.com"]));
+    let status =
+        given.map(|value| json!({"addresses": [{"host": spec["hosts"][0], "value": value}]}));
     spec.insert("ports".to_owned(), json!([port]));
     let text = Value::Object(spec)
         .to_string()
         .replace("\"IP\"", "\"10.20.0.5\"");
     let spec: Value = serde_json::from_str(&text).unwrap();
-    let metadata = json!({"name": format!("entry-{position}"), "namespace": namespace});
-    let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": spec});
+    let metadata =
+        json!({"name": format!("entry-{position}"), "namespace": namespace, "labels": labels});
+    let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": spec, "status": status});
     serde_json::from_value(object).unwrap()
 }
 
@@ -267,6 +272,11 @@ fn sidecars() {
 }
 
 #[test]
+fn dns_capture() {
+    hold(include_str!("../fixtures/simulation/dns_capture.yaml"));
+}
+
+#[test]
 fn services() {
     hold(include_str!("../fixtures/simulation/services.yaml"));
 }
@@ -312,7 +322,7 @@ fn met(prediction: &Prediction<'_>, blamed: bool) -> String {
     }
 }
 
-/// `ADDRESS [RO|DD] [1.x] [from=NS] [labels=[LABEL:VALUE]] [tls[=SNI]] [http10]`.
+/// `ADDRESS [RO|DD] [dns] [1.x] [from=NS] [labels=[LABEL:VALUE]] [tls[=SNI]] [http10]`.
 fn parse<'n>(text: &str, names: &'n Names) -> (Dial, Environment<'n>) {
     let mut words = text.split(' ');
     let mut dial = connect(words.next().unwrap());
@@ -322,6 +332,7 @@ fn parse<'n>(text: &str, names: &'n Names) -> (Dial, Environment<'n>) {
     };
     for word in words {
         match word.split_once('=').unwrap_or((word, "")) {
+            ("dns", _) => environment.captures_dns = true,
             ("RO", _) => environment.outbound = OutboundPolicy::RegistryOnly,
             ("DD", _) => environment.outbound = OutboundPolicy::AllowAnyDynamicDns,
             ("labels", label) => {

@@ -3,6 +3,7 @@
 //! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema, so one reader serves all
 //! three. Unknown fields are ignored, wrong types are collected in [`ServiceEntry::problems`].
 
+mod allocation;
 mod limits;
 mod raw;
 
@@ -13,6 +14,7 @@ use super::address::Address;
 use super::field_path::FieldPath;
 use super::lenient::Problem;
 use super::protocol::Protocol;
+pub(crate) use allocation::is_allocated;
 
 /// The API group of Istio's traffic objects.
 pub const GROUP: &str = "networking.istio.io";
@@ -70,6 +72,8 @@ pub struct ServiceEntry {
     pub workload_selector: Option<BTreeMap<Box<str>, Box<str>>>,
     /// `spec.exportTo`; empty means the mesh's default, every namespace.
     pub export_to: Vec<Box<str>>,
+    /// `status.addresses`: host and address allocated.
+    pub allocated: Vec<(Box<str>, IpAddr)>,
     /// Fields that cannot be used as they stand.
     pub problems: Vec<Problem>,
 }

@@ -1,6 +1,7 @@
 //! How a ServiceEntry is read: every field may have any type.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
@@ -42,6 +43,7 @@ struct RawObject {
     api_version: Loose<Text>,
     metadata: Loose<RawMetadata>,
     spec: Loose<RawSpec>,
+    status: Loose<RawStatus>,
 }
 
 #[derive(Default, Deserialize)]
@@ -88,6 +90,19 @@ struct RawEndpoint {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+struct RawStatus {
+    addresses: Loose<Vec<Loose<RawAllocation>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawAllocation {
+    host: Loose<Text>,
+    value: Loose<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct RawSelector {
     labels: Loose<Entries<Text>>,
 }
@@ -98,6 +113,8 @@ impl Object for RawSpec {}
 impl Object for RawPort {}
 impl Object for RawEndpoint {}
 impl Object for RawSelector {}
+impl Object for RawStatus {}
+impl Object for RawAllocation {}
 
 impl RawObject {
     fn into_service_entry(self) -> ServiceEntry {
@@ -120,7 +137,28 @@ impl RawObject {
         if let Some(spec) = spec {
             spec.read_into(&mut entry);
         }
+        entry.allocated = self.status.read();
         entry
+    }
+}
+
+impl Loose<RawStatus> {
+    /// What istiod wrote there. Nothing in it is anybody's mistake, so what cannot be read is left out.
+    fn read(self) -> Vec<(Box<str>, IpAddr)> {
+        let nobodys = &mut Vec::new();
+        let status = self.take(FieldPath::root, nobodys).unwrap_or_default();
+        let addresses = status.addresses.take(FieldPath::root, nobodys);
+        let mut read = Vec::new();
+        for allocation in addresses.into_iter().flatten() {
+            let Some(allocation) = allocation.take(FieldPath::root, nobodys) else {
+                continue;
+            };
+            let host = allocation.host.take(FieldPath::root, nobodys);
+            let value = allocation.value.take(FieldPath::root, nobodys);
+            let ip = value.and_then(|value| value.parse().ok());
+            read.extend(host.zip(ip));
+        }
+        read
     }
 }
 

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use crate::mesh::protocol::Protocol;
-use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry};
+use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry, is_allocated};
 use crate::mesh::view::{Mesh, Ranked, SidecarScope};
 
 use super::service::{Service, is_kept};
@@ -289,6 +289,14 @@ impl<'a> Endpoints<'a> {
                 Target::Empty
             };
         }
+        let written = self
+            .addresses
+            .iter()
+            .map(|(address, port)| written(address, *port));
+        // What is dialled stands for the host, as a ClusterIP does.
+        if environment.captures_dns && is_allocated(dial.address) {
+            return Target::Behind(written.collect());
+        }
         let mut unresolved = None;
         let mut elsewhere = false;
         for (address, port) in &self.addresses {
@@ -303,11 +311,7 @@ impl<'a> Endpoints<'a> {
             Some(name) => return Target::Unresolved(name),
             None => return Target::Dialled,
         }
-        let shown = self
-            .addresses
-            .iter()
-            .map(|(address, port)| written(address, *port));
-        Target::Elsewhere(shown.collect())
+        Target::Elsewhere(written.collect())
     }
 
     /// Whether an endpoint is the address dialled; `None` where that depends on where a name leads.

@@ -33,6 +33,9 @@ pub struct Environment<'a> {
     pub names: Option<&'a Names>,
     /// `meshConfig.rootNamespace`; `istio-system` where nothing says otherwise.
     pub root_namespace: Option<&'a str>,
+    /// Whether sidecars capture DNS (`ISTIO_META_DNS_CAPTURE`) and so use the addresses that istiod
+    /// allocates to hosts without one; before Istio 1.25 with `ISTIO_META_DNS_AUTO_ALLOCATE` beside it.
+    pub captures_dns: bool,
 }
 
 impl<'a> Environment<'a> {

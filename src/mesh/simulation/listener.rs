@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::mesh::address::Address;
 use crate::mesh::protocol::{ListenerClass, Protocol};
-use crate::mesh::service_entry::{Resolution, ServiceEntry};
+use crate::mesh::service_entry::{Registry, Resolution, ServiceEntry};
 use crate::mesh::sidecar::EgressBind;
 
 use super::service::{Bind, Service};
@@ -21,6 +21,8 @@ use super::{Behaviour, Dial, Speech};
 pub(crate) struct Listeners<'a> {
     pub(crate) exact: Option<Listener<'a>>,
     pub(crate) wildcard: Option<Listener<'a>>,
+    /// Whether some service has a listener on an address allocated that the view does not tell.
+    pub(crate) has_untold: bool,
 }
 
 /// One listener.
@@ -65,6 +67,8 @@ impl<'a> Listeners<'a> {
             if class == ListenerClass::None {
                 continue;
             }
+            let is_untold = service.address == Bind::Undialled && class != ListenerClass::Http;
+            self.has_untold |= is_untold && service.entry.registry == Registry::Istio;
             if let Some(slot) = self.slot(class, service.address, dial) {
                 Listener::join(slot, service, class, dial);
             }
@@ -99,7 +103,7 @@ impl<'a> Listeners<'a> {
                 Some(&mut self.wildcard)
             }
             (_, Bind::At(Address::Range(_))) => Some(&mut self.wildcard),
-            (_, Bind::At(_)) => None,
+            (_, Bind::At(_) | Bind::Undialled) => None,
         }
     }
 }

@@ -27,7 +27,7 @@ use std::net::IpAddr;
 
 use super::destination_rule::DestinationRule;
 use super::labels::Labels;
-use super::service_entry::ServiceEntry;
+use super::service_entry::{ServiceEntry, is_allocated};
 use super::sidecar::Sidecar;
 use super::view::{Mesh, Query, SidecarScope, Unmodelled};
 pub use environment::{Environment, IstioVersion, Names, OutboundPolicy};
@@ -187,6 +187,8 @@ pub(crate) enum Trail<'a> {
     /// A Sidecar decides otherwise for the clients that it selects, and the client's labels are not
     /// known: what it decides, and what becomes of the others.
     Clients(&'a Sidecar, Outcome, Outcome),
+    /// An address that istiod allocates, and nothing in view tells to whom.
+    Allocated,
     /// The outbound policy does not exist in that version.
     NoSuchPolicy,
     /// The way through the listeners.
@@ -301,7 +303,10 @@ fn predict_by<'a>(
     behaviour: Behaviour,
 ) -> Prediction<'a> {
     let scopes = client::scopes(sidecar, &dial.namespace, behaviour);
-    let listeners = listeners(mesh, &scopes, dial);
+    let listeners = listeners(mesh, &scopes, dial, environment);
+    if listeners.exact.is_none() && listeners.has_untold && is_allocated(dial.address) {
+        return unknown(Trail::Allocated);
+    }
     let own_policy = sidecar.and_then(|sidecar| sidecar.outbound.as_ref());
     let outbound = own_policy.map_or(environment.outbound, |own| own.policy);
     let (kind, listener) = match (&listeners.exact, &listeners.wildcard) {
@@ -349,7 +354,12 @@ fn predict_by<'a>(
 /// The listeners that a dial can end on. What is on a port that a Sidecar gives an egress listener of its
 /// own is not added to by the one for all other ports (`buildSidecarOutboundListeners` in
 /// `pilot/pkg/networking/core/listener.go`).
-fn listeners<'a>(mesh: &'a dyn Mesh, scopes: &[SidecarScope<'_>], dial: &Dial) -> Listeners<'a> {
+fn listeners<'a>(
+    mesh: &'a dyn Mesh,
+    scopes: &[SidecarScope<'_>],
+    dial: &Dial,
+    environment: &Environment<'_>,
+) -> Listeners<'a> {
     let server_name = match &dial.speech {
         Speech::Tls(name) => name.as_deref(),
         _ => None,
@@ -366,6 +376,7 @@ fn listeners<'a>(mesh: &'a dyn Mesh, scopes: &[SidecarScope<'_>], dial: &Dial) -
             address: dial.address,
             port: dial.port,
             server_name,
+            captures_dns: environment.captures_dns,
         };
         listeners.add(&service::in_line(mesh, &query), dial);
     }

@@ -37,6 +37,8 @@ pub(crate) enum Bind {
     Anywhere,
     /// On an IP, or for a range on the wildcard listener.
     At(Address),
+    /// On an address of its own that the view does not tell, so that nobody dials it.
+    Undialled,
     /// Where a Sidecar says, whatever the protocol.
     Fixed(EgressBind),
 }
@@ -225,12 +227,7 @@ fn expand<'a>(
         return;
     }
     let anywhere = |host| {
-        // An egress listener with a port of its own does not look at endpoints.
-        let binds = match egress {
-            Some(_) if entry.registry == Registry::Istio => vec![Bind::Anywhere],
-            _ => binds(mesh, entry, host, port),
-        };
-        let binds = binds.into_iter();
+        let binds = binds(mesh, entry, host, port, query).into_iter();
         binds.map(move |address| service(host, address))
     };
     let first_only = query.scope.looks_up_hosts();
@@ -249,16 +246,32 @@ fn expand<'a>(
     }
 }
 
-/// Where a service without an address listens: everywhere, or with resolution NONE on the
-/// endpoints of its host, if it has any.
-fn binds(mesh: &dyn Mesh, entry: &ServiceEntry, host: &str, port: &Port) -> Vec<Bind> {
-    let is_service = entry.registry == Registry::Kubernetes;
-    if port.protocol.is_http() || (entry.resolution != Resolution::None && !is_service) {
-        return vec![Bind::Anywhere];
+/// Where a service without an address listens: everywhere; with resolution NONE on the endpoints of its
+/// host, if it has any; where DNS is captured on the address allocated to it. HTTP is everywhere.
+fn binds(
+    mesh: &dyn Mesh,
+    entry: &ServiceEntry,
+    host: &str,
+    port: &Port,
+    query: &Query<'_>,
+) -> Vec<Bind> {
+    if query.captures_dns && entry.is_given_address(host) {
+        let given = entry.given_address(host, query.address);
+        return vec![given.map_or(Bind::Undialled, |ip| Bind::At(Address::Single(ip)))];
     }
-    // A Service always gets a ClusterIP: where the file has none, it is one that nobody dials yet.
+    let is_service = entry.registry == Registry::Kubernetes;
     if entry.resolution != Resolution::None {
-        return Vec::new();
+        // A Service always gets a ClusterIP: where the file has none, it is one that nobody dials yet.
+        let bind = if is_service {
+            Bind::Undialled
+        } else {
+            Bind::Anywhere
+        };
+        return vec![bind];
+    }
+    // An egress listener with a port of its own does not look at endpoints.
+    if port.protocol.is_http() || query.scope.own_port().is_some() {
+        return vec![Bind::Anywhere];
     }
     let endpoints = host_endpoints(mesh, entry, host, port);
     // A headless Service without endpoints listens nowhere, on either measured version.

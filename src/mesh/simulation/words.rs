@@ -79,6 +79,10 @@ impl Prediction<'_> {
                 sidecar.called(),
                 shown(&dial.namespace, NAME_CHARACTERS)
             ),
+            Trail::Allocated => format!(
+                "istiod allocates {} to some host, and the status of no entry in view says to which",
+                dial.address
+            ),
             Trail::NoSuchPolicy => format!(
                 "ALLOW_ANY_DYNAMIC_DNS came with Istio 1.31; {} does not know it",
                 environment.version

@@ -117,7 +117,8 @@ impl Lanes {
             ListenerClass::Http => return act(&mut self.http),
             ListenerClass::Tcp | ListenerClass::Auto => {}
         }
-        for ip in listening_endpoints(entry) {
+        let given = entry.allocated.iter().map(|(_, ip)| *ip);
+        for ip in listening_endpoints(entry).chain(given) {
             act(self.exact.entry(ip).or_default());
         }
         // A Service listens on its ClusterIP or its endpoints, or nowhere.

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::destination_rule::DestinationRule;
-use super::service_entry::{Registry, Resolution, ServiceEntry};
+use super::service_entry::{Registry, Resolution, ServiceEntry, is_allocated};
 use super::sidecar::Sidecar;
 use super::workload_entry::WorkloadEntry;
 pub use alone::Alone;
@@ -77,6 +77,8 @@ pub struct Query<'a> {
     pub port: u16,
     /// The SNI, for a client that speaks TLS.
     pub server_name: Option<&'a str>,
+    /// Whether the client's sidecar captures DNS, and so uses the addresses that istiod allocates.
+    pub captures_dns: bool,
 }
 
 /// The identity of an object in a cluster.
@@ -295,7 +297,11 @@ impl MeshView {
                         break;
                     }
                     found.insert(place.sequence);
-                    if first.is_none() && !self.may_listen_elsewhere(place.sequence) {
+                    let may_be_its = query.captures_dns && is_allocated(query.address);
+                    if first.is_none()
+                        && !may_be_its
+                        && !self.may_listen_elsewhere(place.sequence, query)
+                    {
                         first = Some(place);
                     }
                 }
@@ -304,12 +310,15 @@ impl MeshView {
         found
     }
 
-    /// Whether endpoints may draw the entry from the wildcard listener: with resolution NONE it
-    /// listens on those of its host, which other entries can bring.
-    fn may_listen_elsewhere(&self, sequence: u64) -> bool {
+    /// Whether an address allocated or endpoints may draw the entry from the wildcard listener: with
+    /// resolution NONE it listens on those of its host, which other entries can bring.
+    fn may_listen_elsewhere(&self, sequence: u64, query: &Query<'_>) -> bool {
         let Some(entry) = self.entries.get(&sequence) else {
             return true;
         };
+        if query.captures_dns && entry.is_given_addresses() {
+            return true;
+        }
         let mut hosts = entry.hosts.iter();
         // Of Services only the HTTP ones are on the wildcard listener, and they stay there.
         entry.registry == Registry::Istio

@@ -22,6 +22,7 @@ pub(super) struct Compiler {
     pub(super) outbound: Option<OutboundPolicy>,
     pub(super) version: Option<IstioVersion>,
     pub(super) root_namespace: Option<Box<str>>,
+    pub(super) captures_dns: bool,
 }
 
 impl Compiler {
@@ -136,6 +137,7 @@ impl Compiler {
 
     fn mesh(&mut self, mesh: &spec::MeshSpec) {
         self.root_namespace = mesh.root_namespace.as_deref().map(Into::into);
+        self.captures_dns = mesh.dns_capture;
         let path = |field: &str| FieldPath::spec().key("mesh").key(field);
         if let Some(text) = &mesh.outbound_traffic_policy {
             match text.parse() {

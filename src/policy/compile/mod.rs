@@ -77,6 +77,8 @@ pub struct PolicySet {
     pub outbound: Option<OutboundPolicy>,
     /// `meshConfig.rootNamespace`, where one says so.
     pub root_namespace: Option<Box<str>>,
+    /// Whether sidecars capture DNS, where one says so.
+    pub captures_dns: bool,
     /// The version of Istio, where one says so.
     pub version: Option<IstioVersion>,
 }
@@ -99,6 +101,7 @@ impl PolicySet {
             set.outbound = set.outbound.or(compiler.outbound);
             set.version = set.version.or(compiler.version);
             set.root_namespace = set.root_namespace.or(compiler.root_namespace);
+            set.captures_dns |= compiler.captures_dns;
             set.policies.push(policy);
         }
         set.proxies = ProxyIndex::new(proxies);
@@ -133,6 +136,7 @@ impl PolicySet {
             outbound: None,
             version: None,
             root_namespace: None,
+            captures_dns: false,
         }
     }
 

@@ -57,7 +57,13 @@ fn entry() -> impl Strategy<Value = ServiceEntry> {
     strategies::entry(Noise::Silent).prop_map(|object| support::entry(&object))
 }
 
-const DIALLED: [&str; 4] = ["10.20.0.5", "10.20.1.7", "10.96.0.9", "10.244.0.7"];
+const DIALLED: [&str; 5] = [
+    "10.20.0.5",
+    "10.20.1.7",
+    "10.96.0.9",
+    "10.244.0.7",
+    "240.240.0.7",
+];
 
 /// A Service on the proxies' port, with or without its EndpointSlice.
 fn service() -> impl Strategy<Value = ServiceEntry> {
@@ -139,6 +145,7 @@ proptest! {
         ages in vec(prop::option::of(0..3i64), 6),
         outbound in outbound(),
         sidecar in prop::option::of(sidecar()),
+        captures_dns in any::<bool>(),
     ) {
         for (entry, age) in entries.iter_mut().zip(ages) {
             entry.created = age;
@@ -151,7 +158,7 @@ proptest! {
             others: view.others().clone(),
         };
         for version in [IstioVersion::OLDEST, IstioVersion::NEWEST] {
-            let environment = Environment { outbound, version, ..Environment::default() };
+            let environment = Environment { outbound, version, captures_dns, ..Environment::default() };
             for dial in dials() {
                 let indexed = simulate(&view, &dial, &environment);
                 let all = simulate(&everything, &dial, &environment);

@@ -207,7 +207,7 @@ fn dial_everything(mesh: &MeshView, outbound: OutboundPolicy) {
                         outbound,
                         version,
                         names: None,
-                        root_namespace: None,
+                        ..Environment::default()
                     };
                     let prediction = simulate(mesh, &dial, &environment);
                     assert!(!prediction.why(&dial, &environment).is_empty());
