@@ -238,7 +238,7 @@ impl Way<'_> {
         match (&self.end, outcome) {
             (End::Http(_), _) => match dial.speech {
                 Speech::Tls(_) => "the TLS handshake is parsed as HTTP: closed".to_owned(),
-                _ => "no route matches a CONNECT: 404, server: istio-envoy".to_owned(),
+                _ => "no route matches a CONNECT: 404, server: envoy".to_owned(),
             },
             (End::Cluster(service, target, upstream), _) => {
                 let cluster = format!(

@@ -4,7 +4,7 @@
 //! GRPC-Web, in any case.
 //!
 //! **Why.** The sidecar parses what the application sends, finds a CONNECT that no route can
-//! match, and answers `404`, `server: istio-envoy`. It does so for every destination on the port
+//! match, and answers `404`, `server: envoy`. It does so for every destination on the port
 //! that has no TCP entry of its own: `addresses` do not narrow an HTTP port.
 //!
 //! **Fix.** `protocol: TCP`, safe where simulation proves it.
