@@ -8,6 +8,7 @@ mod control_plane;
 mod dry_run;
 mod guard;
 mod stage;
+pub(crate) mod transcript;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};

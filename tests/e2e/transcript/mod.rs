@@ -14,11 +14,11 @@
 mod session;
 
 use std::fs;
-use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::Test;
+use crate::harness::transcript::play_transcript;
 use crate::harness::{ControlPlane, FailurePolicy, repository};
 use session::Session;
 
@@ -63,55 +63,10 @@ pub(crate) fn tests() -> Vec<Test> {
 /// Types what a transcript says, and compares what is printed.
 fn play(plane: &ControlPlane, name: &str) {
     let case = repository("tests/e2e/cases").join(name);
-    let path = case.join("transcript.txt");
-    let expected = fs::read_to_string(&path).expect("a transcript");
     let setup = fs::read_to_string(case.join("setup.yaml")).unwrap_or_else(|_| "{}".to_owned());
     let setup: Setup = serde_saphyr::from_str(&setup).expect("setup.yaml");
     let mut session = Session::begin(plane, name, &case, &setup);
-    let printed = typed_again(&expected, |prompt, command| session.run(prompt, command));
-    if printed != expected && std::env::var("TRANSCRIPT").is_ok_and(|word| word == "overwrite") {
-        fs::write(&path, &printed).expect("a transcript");
-        return;
-    }
-    assert!(
-        printed == expected,
-        "{}",
-        difference(&path, &expected, &printed)
-    );
-}
-
-/// The transcript with what its commands print now.
-fn typed_again(transcript: &str, mut run: impl FnMut(&str, &str) -> String) -> String {
-    let mut printed = String::new();
-    for line in transcript.lines() {
-        let command = line
-            .split_once("$ ")
-            .filter(|(prompt, _)| is_prompt(prompt));
-        if let Some((prompt, command)) = command {
-            printed += &format!("{line}\n");
-            let output = run(prompt, command);
-            for line in output.lines().filter(|line| !line.trim().is_empty()) {
-                printed += &format!("{}\n", line.trim_end());
-            }
-        } else if line.is_empty() || line.starts_with('#') {
-            printed += &format!("{line}\n");
-        }
-    }
-    printed
-}
-
-fn is_prompt(text: &str) -> bool {
-    text.chars().all(|letter| letter.is_ascii_lowercase())
-}
-
-/// The first command that prints something else, and all that is printed.
-fn difference(path: &Path, expected: &str, printed: &str) -> String {
-    let mut lines = expected.lines().zip(printed.lines()).enumerate();
-    let line = lines.find(|(_, (expected, printed))| expected != printed);
-    let (number, (expected, got)) = line.unwrap_or_default();
-    format!(
-        "{}:{}\nexpected: {expected}\nprinted:  {got}\n--- all that is printed\n{printed}",
-        path.display(),
-        number + 1
-    )
+    play_transcript(&case.join("transcript.txt"), |prompt, command| {
+        session.run(prompt, command)
+    });
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Setup;
+use crate::harness::transcript::printed_by;
 use crate::harness::{
     AnsweringWebhook, CelPolicies, ControlPlane, Guard, Repair, Stage, USERS, repository,
 };
@@ -95,18 +96,8 @@ impl<'a> Session<'a> {
         if prompt.is_empty() {
             return self.tool(command);
         }
-        // Both streams go to one file, so that they are in order.
-        let output = self.kubeconfigs.path().join("output");
-        let file = fs::File::create(&output).expect("a temporary file");
         let mut shell = self.shell(prompt);
-        shell.args(["-o", "pipefail", "-c", command]);
-        shell.stderr(file.try_clone().expect("a file")).stdout(file);
-        let status = shell.status().expect("bash");
-        let mut printed = fs::read_to_string(output).expect("UTF-8");
-        if let Some(code) = status.code().filter(|code| *code != 0) {
-            printed += &format!("\nexit status {code}\n");
-        }
-        printed
+        printed_by(shell.args(["-o", "pipefail"]), command)
     }
 
     /// A user's shell, with the control plane's `kubectl`.
