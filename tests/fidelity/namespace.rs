@@ -33,9 +33,14 @@ pub(crate) fn obstacle() -> Option<String> {
     if !geteuid().is_root() {
         return Some("it needs root, for a network namespace and iptables".to_owned());
     }
-    let tools = ["ip -V", "iptables --version", "setpriv --version"];
+    let tools = [
+        "ip -V",
+        "iptables --version",
+        "setpriv --version",
+        "curl --version",
+    ];
     let missing = tools.into_iter().find(|tool| !succeeds(&mut words(tool)));
-    missing.map(|tool| format!("`{tool}` fails; install iproute2, iptables and util-linux"))
+    missing.map(|tool| format!("`{tool}` fails; install iproute2, iptables, util-linux and curl"))
 }
 
 /// A namespace, which goes with this value, and with it every process inside.
@@ -73,6 +78,11 @@ impl Namespace {
         let mut command = words(&format!("ip netns exec {name} setpriv --pdeathsig KILL"));
         command.arg(program);
         command
+    }
+
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     fn directory(&self) -> PathBuf {

@@ -8,6 +8,7 @@ use tunnelguard::mesh::{Dial, Speech};
 use crate::comparison::compare;
 use crate::lab::{Lab, Met, Pin};
 use crate::shape::Shape;
+use crate::story;
 
 /// A test: what it is called, and what it does.
 pub(crate) type Test = (String, Box<dyn FnOnce(&Lab) -> Result<(), Failed> + Send>);
@@ -27,6 +28,7 @@ pub(crate) fn tests(pin: &Pin) -> Vec<Test> {
         named("an HTTP port", an_http_port),
         named("another endpoint", another_endpoint),
         named("istiod's verdict", istiods_verdict),
+        named("story", story::is_as_told),
     ];
     // A policy at a time: istiod takes longer to change it than to take in a shape.
     for (word, policy) in OutboundPolicy::ALL {

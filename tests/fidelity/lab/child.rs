@@ -28,6 +28,9 @@ impl Child {
         for (variable, value) in command.get_envs() {
             wrapped.env(variable, value.expect("none is taken away"));
         }
+        if let Some(directory) = command.get_current_dir() {
+            wrapped.current_dir(directory);
+        }
         let file = File::create(&log).expect("a log");
         wrapped.stdout(file.try_clone().expect("a log"));
         let process = wrapped.stderr(file).spawn().expect("setpriv");

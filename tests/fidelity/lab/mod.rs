@@ -23,6 +23,7 @@ use tunnelguard::mesh::Dial;
 use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 
 use crate::harness::{Answer, ControlPlane, one_thread};
+pub(crate) use child::Child;
 pub(crate) use client::Met;
 use envoy::Envoy;
 use istiod::Istiod;
@@ -55,6 +56,8 @@ pub(crate) struct Site {
     runtime: Runtime,
     client: Client,
     trust: Arc<ClientConfig>,
+    /// The same, in PEM.
+    authority: String,
     markers: AtomicU16,
 }
 
@@ -63,7 +66,7 @@ impl Site {
     pub(crate) fn start(control_plane: &OsStr) -> Self {
         names::serve();
         let runtime = one_thread();
-        let trust = runtime.block_on(proxies::serve());
+        let (trust, authority) = runtime.block_on(proxies::serve());
         let plane = ControlPlane::start(control_plane);
         plane.apply(SETUP);
         let client = runtime.block_on(plane.client("admin"));
@@ -72,6 +75,7 @@ impl Site {
             runtime,
             client,
             trust,
+            authority,
             markers: AtomicU16::new(0),
         }
     }
@@ -118,6 +122,16 @@ impl Lab {
     /// What runs here.
     pub(crate) fn versions(&self) -> &str {
         &self.versions
+    }
+
+    /// The API server.
+    pub(crate) fn plane(&self) -> &ControlPlane {
+        &self.site.plane
+    }
+
+    /// Whom to trust to reach the origin, in PEM.
+    pub(crate) fn authority(&self) -> &str {
+        &self.site.authority
     }
 
     /// Sets the outbound policy of what is settled next.

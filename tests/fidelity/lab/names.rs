@@ -8,6 +8,7 @@ use tunnelguard::mesh::simulation::Names;
 /// What the names of the lab lead to. Different ones, so that it shows whose a connection went to.
 const NAMES: &[(&str, [u8; 4])] = &[
     ("my-company-proxy.com", [10, 20, 0, 5]),
+    ("backup-proxy.com", [10, 20, 0, 6]),
     ("second.test", [10, 20, 0, 5]),
     ("api.test", [10, 20, 0, 8]),
     ("a.test", [10, 20, 0, 5]),

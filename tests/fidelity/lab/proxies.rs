@@ -19,7 +19,7 @@ const PORTS: [u16; 3] = [3128, 8080, 8443];
 /// The site behind the proxies.
 pub(crate) const ORIGIN: &str = "origin.test";
 /// What it answers.
-pub(crate) const PAGE: &str = "the origin's page";
+pub(crate) const PAGE: &str = "<!doctype html>\n<title>The outside world</title>\n";
 
 /// Whom proxies and origin say they are.
 const SUBJECTS: [&str; 8] = [
@@ -33,8 +33,8 @@ const SUBJECTS: [&str; 8] = [
     "10.20.0.5",
 ];
 
-/// Starts them, and gives what a client needs to trust them.
-pub(crate) async fn serve() -> Arc<ClientConfig> {
+/// Starts them, and gives what a client needs to trust them, and the same in PEM.
+pub(crate) async fn serve() -> (Arc<ClientConfig>, String) {
     let subjects = SUBJECTS.map(str::to_owned).to_vec();
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(subjects).expect("a certificate");
@@ -49,7 +49,7 @@ pub(crate) async fn serve() -> Arc<ClientConfig> {
             acceptor.clone(),
         ));
     }
-    Arc::new(trusting(cert.der().clone()))
+    (Arc::new(trusting(cert.der().clone())), cert.pem())
 }
 
 fn trusting(certificate: CertificateDer<'static>) -> ClientConfig {
@@ -90,7 +90,7 @@ async fn proxy<S: AsyncRead + AsyncWrite + Unpin>(
     let head = head(&mut stream).await?;
     let line = head.lines().next().unwrap_or_default();
     let answer = format!(
-        "HTTP/1.1 200 OK\r\nX-Reached: {reached}\r\nX-Inside-TLS: {inside_tls}\r\nX-Request: {line}\r\n\r\n"
+        "HTTP/1.1 200 Connection established\r\nX-Reached: {reached}\r\nX-Inside-TLS: {inside_tls}\r\nX-Request: {line}\r\n\r\n"
     );
     stream.write_all(answer.as_bytes()).await?;
     if !line.starts_with("CONNECT ") {
@@ -98,7 +98,8 @@ async fn proxy<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let mut origin = acceptor.accept(stream).await?;
     self::head(&mut origin).await?;
-    let page = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{PAGE}");
+    let page =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{PAGE}");
     origin.write_all(page.as_bytes()).await?;
     origin.shutdown().await
 }
