@@ -14,6 +14,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::mesh::MeshView;
+use crate::source::SourceFile;
+use workspace::Workspace;
+
 /// Keeps Istio from breaking HTTP CONNECT proxies.
 #[derive(Debug, Parser)]
 #[command(name = "tunnelguard", version, about, max_term_width = 100)]
@@ -81,6 +85,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(Exit::Usage as u8)
         }
     }
+}
+
+/// The mesh that `trace` sees in one text of YAML or JSON documents. Those that cannot be read are not in
+/// it.
+pub fn mesh_of(text: &str) -> MeshView {
+    let file = SourceFile::from_text("<objects>", text);
+    Workspace::of(vec![file]).mesh
 }
 
 fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {

@@ -46,7 +46,12 @@ impl Workspace {
     /// # Errors
     /// A path that does not exist. What cannot be read inside is a problem, not an error.
     pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
-        let mut files = source::collect(paths, io::stdin().lock())?;
+        let files = source::collect(paths, io::stdin().lock())?;
+        Ok(Self::of(files))
+    }
+
+    /// Reads files that are at hand.
+    pub(super) fn of(mut files: Vec<SourceFile>) -> Self {
         // Files carry no creation time: their names decide, not the order of the arguments.
         files.sort_by(|a, b| a.name.cmp(&b.name));
         let mut workspace = Self {
@@ -70,7 +75,7 @@ impl Workspace {
         let unpaired = std::mem::take(&mut workspace.unpaired);
         workspace.services = unpaired.complete(&mut workspace.mesh);
         workspace.files = files;
-        Ok(workspace)
+        workspace
     }
 
     fn read_file(&mut self, index: usize, file: &SourceFile) {

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 use libtest_mimic::Failed;
+use serde_json::json;
+use tunnelguard::commands::mesh_of;
 use tunnelguard::mesh::simulation::OutboundPolicy;
 use tunnelguard::mesh::validation::validate;
 use tunnelguard::mesh::{Dial, Environment, MeshView, Outcome, ServiceEntry, Speech, simulate};
@@ -94,6 +96,10 @@ impl Totals {
 fn verdicts(lab: &Lab, shape: &Shape, totals: &mut Totals) -> Vec<String> {
     let mut disagreements = Vec::new();
     for object in &shape.objects {
+        // Of other kinds no verdict is predicted.
+        if object["kind"] != "ServiceEntry" {
+            continue;
+        }
         let entry: ServiceEntry = serde_json::from_value(object.clone()).expect("an entry");
         let predicted = validate(&entry);
         let objection = lab.objection(object);
@@ -114,29 +120,35 @@ fn verdicts(lab: &Lab, shape: &Shape, totals: &mut Totals) -> Vec<String> {
 /// The mesh of the objects as stored, one after the other. Nothing if the API server refuses one; then
 /// so must the prediction.
 fn stored(lab: &Lab, shape: &Shape) -> Option<MeshView> {
-    let mut mesh = MeshView::new();
+    let mut stored = Vec::new();
     let mut newest = None;
     for object in &shape.objects {
-        // Timestamps are whole seconds, and of one second the name decides.
+        // Timestamps are whole seconds, and of one second the name decides. Nobody asks for the age of
+        // an endpoint.
+        let is_endpoint = object["kind"] == "EndpointSlice" || object["kind"] == "WorkloadEntry";
         await_some("the next second", || {
             let now = Timestamp::now().as_second();
-            newest.is_none_or(|newest| now > newest).then_some(())
+            let is_newer = newest.is_none_or(|newest| now > newest);
+            (is_newer || is_endpoint).then_some(())
         });
         let answer = lab.create(object);
         if !answer.is_allowed() {
+            let is_entry = object["kind"] == "ServiceEntry";
             let entry: ServiceEntry = serde_json::from_value(object.clone()).expect("an entry");
             assert!(
-                !validate(&entry).is_empty(),
+                is_entry && !validate(&entry).is_empty(),
                 "refused: {}",
                 answer.message()
             );
             return None;
         }
-        let entry: ServiceEntry = serde_json::from_value(answer.body).expect("an entry");
-        newest = entry.created;
-        mesh.upsert(entry);
+        let created = answer.body["metadata"]["creationTimestamp"].as_str();
+        let created: Timestamp = created.expect("a time").parse().expect("a time");
+        newest = Some(created.as_second());
+        stored.push(answer.body);
     }
-    Some(mesh)
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": stored});
+    Some(mesh_of(&list.to_string()))
 }
 
 /// What each dial meets.
@@ -156,10 +168,10 @@ fn dials(
     };
     let mut disagreements = Vec::new();
     let mut settled = None;
-    for dial in shape.dials() {
-        if settled.as_ref() != Some(&dial.namespace) {
-            lab.settle(&dial.namespace);
-            settled = Some(dial.namespace.clone());
+    for (client, dial) in shape.dials() {
+        if settled.as_ref() != Some(&client) {
+            lab.settle(&client);
+            settled = Some(client);
         }
         let prediction = simulate(mesh, &dial, &environment);
         // Where two share the load, three dials miss the other one in eight times, forty never.
@@ -168,7 +180,7 @@ fn dials(
         } else {
             3
         };
-        let met = lab.dial(&dial, times);
+        let met = lab.dial(&dial, prediction.behind().unwrap_or_default(), times);
         if prediction.outcome == Outcome::Unknown {
             totals.unpredicted += 1;
         } else if met.is(prediction.outcome, &dial.speech) {

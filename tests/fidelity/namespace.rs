@@ -23,6 +23,11 @@ const SETUP: &[&str] = &[
     "ip route add default dev lo",
     "iptables -t nat -A OUTPUT -d 127.0.0.0/8 -j RETURN",
     "iptables -t nat -A OUTPUT -p tcp -m owner ! --gid-owner 1337 -j REDIRECT --to-ports 15001",
+    "ip addr add fd00:10::1/128 dev lo nodad",
+    "ip -6 route add local fd00::/16 dev lo src fd00:10::1",
+    "ip -6 route add default dev lo",
+    "ip6tables -t nat -A OUTPUT -d ::1/128 -j RETURN",
+    "ip6tables -t nat -A OUTPUT -p tcp -m owner ! --gid-owner 1337 -j REDIRECT --to-ports 15001",
 ];
 
 /// Why no namespace can be made here, if none can.
@@ -36,6 +41,7 @@ pub(crate) fn obstacle() -> Option<String> {
     let tools = [
         "ip -V",
         "iptables --version",
+        "ip6tables --version",
         "setpriv --version",
         "curl --version",
     ];

@@ -1,6 +1,7 @@
 //! A shape: objects, and the dials to make. What becomes of them is not in it, but predicted and
 //! measured.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 
@@ -10,16 +11,20 @@ use tunnelguard::mesh::simulation::IstioVersion;
 use tunnelguard::mesh::{Dial, Speech};
 
 use crate::harness::repository;
+use crate::lab::{Application, Family};
 
 /// One file of `shapes/`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Shape {
     /// The file's name.
     #[serde(skip)]
     pub(crate) name: String,
     /// The only version of Istio that knows what it holds, if not every one does.
     istio: Option<String>,
+    /// Whether applications ask their sidecars for names, so that entries get addresses allocated.
+    #[serde(default)]
+    dns_capture: bool,
     /// In the order in which they are created.
     pub(crate) objects: Vec<Value>,
     dials: Vec<Dialled>,
@@ -31,6 +36,9 @@ struct Dialled {
     to: SocketAddr,
     /// The application's namespace.
     from: Option<Box<str>>,
+    /// Its labels, by which Sidecars and DestinationRules select it.
+    #[serde(default)]
+    labels: BTreeMap<Box<str>, Box<str>>,
     #[serde(default)]
     speaks: Speaks,
     /// What a TLS client asks for.
@@ -76,19 +84,35 @@ impl Shape {
         only.is_none_or(|only| only.parse() == Ok(version))
     }
 
-    /// The dials, those of a namespace together.
-    pub(crate) fn dials(&self) -> Vec<Dial> {
-        let mut dials: Vec<Dial> = self.dials.iter().map(Dialled::dial).collect();
-        dials.sort_by(|one, other| one.namespace.cmp(&other.namespace));
+    /// The dials, each with who makes it, those of one application together.
+    pub(crate) fn dials(&self) -> Vec<(Application, Dial)> {
+        let dials = self.dials.iter();
+        let mut dials: Vec<_> = dials
+            .map(|dialled| (self.application(dialled), dialled.dial()))
+            .collect();
+        dials.sort_by(|(one, _), (other, _)| one.cmp(other));
         dials
+    }
+
+    fn application(&self, dialled: &Dialled) -> Application {
+        Application {
+            namespace: dialled.namespace(),
+            labels: dialled.labels.clone(),
+            family: Family::of(dialled.to.ip()),
+            dns_capture: self.dns_capture,
+        }
     }
 }
 
 impl Dialled {
+    fn namespace(&self) -> Box<str> {
+        self.from.clone().unwrap_or_else(|| "default".into())
+    }
+
     fn dial(&self) -> Dial {
         Dial {
-            namespace: self.from.clone().unwrap_or_else(|| "default".into()),
-            labels: None,
+            namespace: self.namespace(),
+            labels: Some(self.labels.clone()),
             address: self.to.ip(),
             port: self.to.port(),
             speech: match self.speaks {

@@ -6,7 +6,7 @@ use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 use tunnelguard::mesh::{Dial, Speech};
 
 use crate::comparison::compare;
-use crate::lab::{Lab, Met, Pin};
+use crate::lab::{Application, Lab, Met, Pin};
 use crate::shape::Shape;
 use crate::story;
 
@@ -57,14 +57,14 @@ fn what_nobody_declares(lab: &Lab) {
         (OutboundPolicy::AllowAny, Met::Tunnel),
     ] {
         lab.set_outbound(policy);
-        lab.settle("default");
-        assert_eq!(lab.dial(&connect("10.20.0.5"), 1), met, "{policy}");
+        lab.settle(&Application::default());
+        assert_eq!(lab.dial(&connect("10.20.0.5"), &[], 1), met, "{policy}");
     }
     let tls = Dial {
         speech: Speech::Tls(Some("my-company-proxy.com".into())),
         ..connect("10.20.0.5")
     };
-    assert_eq!(lab.dial(&tls, 1), Met::Tunnel);
+    assert_eq!(lab.dial(&tls, &[], 1), Met::Tunnel);
 }
 
 fn an_http_port(lab: &Lab) {
@@ -72,10 +72,10 @@ fn an_http_port(lab: &Lab) {
     lab.clear();
     let spec = json!({"addresses": ["10.20.0.5"], "resolution": "NONE"});
     assert!(lab.create(&entry("HTTP", &spec)).is_allowed());
-    lab.settle("default");
+    lab.settle(&Application::default());
     for address in ["10.20.0.5", "10.20.0.6"] {
         assert_eq!(
-            lab.dial(&connect(address), 1),
+            lab.dial(&connect(address), &[], 1),
             Met::Refused("404".to_owned())
         );
     }
@@ -88,10 +88,10 @@ fn another_endpoint(lab: &Lab) {
         lab.create(&entry("TCP", &json!({"resolution": "DNS"})))
             .is_allowed()
     );
-    lab.settle("default");
-    assert_eq!(lab.dial(&connect("10.20.0.5"), 1), Met::Tunnel);
+    lab.settle(&Application::default());
+    assert_eq!(lab.dial(&connect("10.20.0.5"), &[], 1), Met::Tunnel);
     let hijacked = Met::Hijacked("10.20.0.5:3128".to_owned());
-    assert_eq!(lab.dial(&connect("10.20.0.6"), 1), hijacked);
+    assert_eq!(lab.dial(&connect("10.20.0.6"), &[], 1), hijacked);
 }
 
 fn istiods_verdict(lab: &Lab) {

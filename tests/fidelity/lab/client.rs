@@ -1,7 +1,7 @@
 //! The application: it opens a connection and says what it met.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +13,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tunnelguard::mesh::{Dial, Outcome, Speech};
 
+use super::envoy::Family;
 use super::proxies::{ORIGIN, PAGE, head};
-
-/// The application's address, as its sidecar is told.
-const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 10, 0, 1));
 
 /// How long a connection may say nothing before it is said to hang: far longer than any answer takes,
 /// and longer than the second that Envoy waits for its upstream to be resolved.
@@ -25,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// What a dial met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Met {
-    /// The proxy dialled, and through it the origin.
+    /// The proxy dialled, or one behind the ClusterIP dialled, and through it the origin.
     Tunnel,
     /// An answer of the sidecar's own.
     Refused(String),
@@ -68,18 +66,22 @@ impl fmt::Display for Met {
     }
 }
 
-/// Dials, and says what it met.
-pub(crate) async fn dial(dial: &Dial, trust: &Arc<ClientConfig>) -> Met {
-    match timeout(SILENCE, attempt(dial, trust)).await {
+/// Dials, and says what it met. Nobody is at a ClusterIP: whoever is `behind` it may answer.
+pub(crate) async fn dial(dial: &Dial, behind: &[String], trust: &Arc<ClientConfig>) -> Met {
+    match timeout(SILENCE, attempt(dial, behind, trust)).await {
         Err(_) => Met::Silence,
         Ok(Err(_)) => Met::Closed,
         Ok(Ok(met)) => met,
     }
 }
 
-async fn attempt(dial: &Dial, trust: &Arc<ClientConfig>) -> io::Result<Met> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((OWN, 0).into())?;
+async fn attempt(dial: &Dial, behind: &[String], trust: &Arc<ClientConfig>) -> io::Result<Met> {
+    let family = Family::of(dial.address);
+    let socket = match family {
+        Family::V4 => TcpSocket::new_v4()?,
+        Family::V6 => TcpSocket::new_v6()?,
+    };
+    socket.bind((family.own(), 0).into())?;
     let proxy = SocketAddr::new(dial.address, dial.port);
     let stream = socket.connect(proxy).await?;
     let version = match &dial.speech {
@@ -87,18 +89,19 @@ async fn attempt(dial: &Dial, trust: &Arc<ClientConfig>) -> io::Result<Met> {
         _ => "1.1",
     };
     let Speech::Tls(name) = &dial.speech else {
-        return connect(stream, proxy, version, false, trust).await;
+        return connect(stream, proxy, behind, version, false, trust).await;
     };
     // An address is no server name (RFC 6066 §3), so none is sent; the certificate has this one.
     let name = name.as_deref().unwrap_or("10.20.0.5").to_owned();
     let name = ServerName::try_from(name).expect("a server name");
     let stream = TlsConnector::from(trust.clone()).connect(name, stream);
-    connect(stream.await?, proxy, version, true, trust).await
+    connect(stream.await?, proxy, behind, version, true, trust).await
 }
 
 async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     proxy: SocketAddr,
+    behind: &[String],
     version: &str,
     speaks_tls: bool,
     trust: &Arc<ClientConfig>,
@@ -110,10 +113,12 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         let status = answer.split(' ').nth(1).unwrap_or_default();
         return Ok(Met::Refused(status.to_owned()));
     };
-    if reached != proxy.to_string() {
+    let is_behind = behind.iter().any(|endpoint| endpoint == reached);
+    if reached != proxy.to_string() && !is_behind {
         return Ok(Met::Hijacked(reached.to_owned()));
     }
-    if !speaks_tls && field(&answer, "X-Inside-TLS") == Some("yes") {
+    let own = if speaks_tls { "1" } else { "0" };
+    if field(&answer, "X-TLS") != Some(own) {
         return Ok(Met::Wrapped);
     }
     let sent = request.lines().next();

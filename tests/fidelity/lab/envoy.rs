@@ -1,7 +1,8 @@
 //! Envoy as the application's sidecar, as a child.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -15,6 +16,53 @@ use crate::harness::await_some;
 
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000);
 
+/// Who dials, as far as istiod tells sidecars apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Application {
+    pub(crate) namespace: Box<str>,
+    pub(crate) labels: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) family: Family,
+    /// Whether it asks the sidecar for names, so that entries get addresses allocated.
+    pub(crate) dns_capture: bool,
+}
+
+/// Which addresses it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Family {
+    #[default]
+    V4,
+    V6,
+}
+
+impl Default for Application {
+    fn default() -> Self {
+        Self {
+            namespace: "default".into(),
+            labels: BTreeMap::new(),
+            family: Family::V4,
+            dns_capture: false,
+        }
+    }
+}
+
+impl Family {
+    /// That of an address which is dialled.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// The application's own address.
+    pub(crate) fn own(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::new(10, 10, 0, 1).into(),
+            Self::V6 => Ipv6Addr::new(0xfd00, 0x10, 0, 0, 0, 0, 0, 1).into(),
+        }
+    }
+}
+
 /// A sidecar that has its first configuration.
 pub(crate) struct Envoy {
     child: Child,
@@ -22,9 +70,9 @@ pub(crate) struct Envoy {
 
 impl Envoy {
     /// Starts it, and waits until it captures.
-    pub(crate) fn start(version: IstioVersion, namespace: &str, directory: &Path) -> Self {
+    pub(crate) fn start(version: IstioVersion, client: &Application, directory: &Path) -> Self {
         let bootstrap = directory.join("bootstrap.json");
-        fs::write(&bootstrap, bootstrap_config(version, namespace).to_string()).expect("a file");
+        fs::write(&bootstrap, bootstrap_config(version, client).to_string()).expect("a file");
         let mut command = Command::new(std::env::var_os("ENVOY").expect("checked outside"));
         command.arg("-c").arg(&bootstrap);
         command.args(["--concurrency", "1", "--disable-hot-restart"]);
@@ -75,23 +123,16 @@ fn dump(resource: &str) -> Option<Vec<Value>> {
     }
 }
 
-fn bootstrap_config(version: IstioVersion, namespace: &str) -> Value {
+fn bootstrap_config(version: IstioVersion, client: &Application) -> Value {
+    let namespace = &client.namespace;
+    let own = client.family.own();
     let from_istiod =
         json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
     json!({
         "node": {
-            "id": format!("sidecar~10.10.0.1~app.{namespace}~{namespace}.svc.cluster.local"),
+            "id": format!("sidecar~{own}~app.{namespace}~{namespace}.svc.cluster.local"),
             "cluster": format!("app.{namespace}"),
-            "metadata": {
-                "NAMESPACE": namespace,
-                "LABELS": {"app": "app"},
-                "ISTIO_VERSION": format!("{version}.0"),
-                "MESH_ID": "cluster.local",
-                "CLUSTER_ID": "Kubernetes",
-                "INSTANCE_IPS": "10.10.0.1",
-                "INTERCEPTION_MODE": "REDIRECT",
-                "PROXY_CONFIG": {},
-            },
+            "metadata": metadata(version, client),
         },
         "admin": {"address": socket(ADMIN.port())},
         "dynamic_resources": {
@@ -115,6 +156,26 @@ fn bootstrap_config(version: IstioVersion, namespace: &str) -> Value {
             },
         }]},
     })
+}
+
+/// What istiod is told of the application.
+fn metadata(version: IstioVersion, client: &Application) -> Value {
+    let mut metadata = json!({
+        "NAMESPACE": client.namespace,
+        "LABELS": client.labels,
+        "ISTIO_VERSION": format!("{version}.0"),
+        "MESH_ID": "cluster.local",
+        "CLUSTER_ID": "Kubernetes",
+        "INSTANCE_IPS": client.family.own(),
+        "INTERCEPTION_MODE": "REDIRECT",
+        "PROXY_CONFIG": {},
+    });
+    if client.dns_capture {
+        metadata["DNS_CAPTURE"] = json!("true");
+        // Newer istiods allocate by themselves.
+        metadata["DNS_AUTO_ALLOCATE"] = json!("true");
+    }
+    metadata
 }
 
 fn socket(port: u16) -> Value {

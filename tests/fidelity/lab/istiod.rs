@@ -11,6 +11,7 @@ use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 
 use super::child::Child;
 use super::http::{get, post};
+use super::objects::Inventory;
 use crate::harness::await_some;
 
 /// Where it serves configuration. The namespace is ours alone, so ports are free.
@@ -114,13 +115,31 @@ impl Istiod {
         });
     }
 
+    /// Waits until it has exactly these objects.
+    pub(crate) fn await_objects(&self, stored: &[Value]) {
+        let wanted = Inventory::of(stored);
+        let page = |path| serde_json::from_str::<Value>(&get(HTTP, path)?).ok();
+        let mut shown = Inventory::default();
+        await_some("istiod has the objects of the shape and no others", || {
+            self.child.assert_alive();
+            let [configz, registryz, shards] = [
+                "/debug/configz",
+                "/debug/registryz",
+                "/debug/endpointShardz",
+            ]
+            .map(page);
+            shown = Inventory::shown(&configz?, &registryz?, &shards?);
+            shown.is_as(&wanted).then_some(())
+        });
+    }
+
     /// What its validating webhook says of an object: nothing, or why not.
     pub(crate) fn objection(&self, object: &Value) -> Option<String> {
         let review = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {
                 "uid": "lab", "operation": "CREATE", "object": object,
-                "kind": {"group": "networking.istio.io", "version": "v1beta1", "kind": "ServiceEntry"},
+                "kind": {"group": "networking.istio.io", "version": "v1beta1", "kind": object["kind"]},
             },
         });
         let answer = post(HTTP, "/validate", review.to_string()).expect("istiod answers");

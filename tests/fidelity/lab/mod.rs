@@ -6,6 +6,7 @@ mod envoy;
 mod http;
 mod istiod;
 mod names;
+mod objects;
 mod proxies;
 
 use std::ffi::OsStr;
@@ -26,11 +27,13 @@ use crate::harness::{Answer, ControlPlane, one_thread};
 pub(crate) use child::Child;
 pub(crate) use client::Met;
 use envoy::Envoy;
+pub(crate) use envoy::{Application, Family};
 use istiod::Istiod;
 pub(crate) use istiod::Pin;
 pub(crate) use names::names;
 
-/// Of istiod's own namespace; and plaintext is what proxies outside the mesh speak.
+/// Of istiod's own namespace; plaintext is what proxies outside the mesh speak; and Services may have
+/// addresses that can be dialled.
 const SETUP: &str = r#"
 {apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}
 ---
@@ -38,17 +41,13 @@ const SETUP: &str = r#"
 ---
 {apiVersion: v1, kind: Namespace, metadata: {name: b}}
 ---
+{apiVersion: v1, kind: Namespace, metadata: {name: markers}}
+---
+{apiVersion: networking.k8s.io/v1, kind: ServiceCIDR, metadata: {name: lab}, spec: {cidrs: [10.96.0.0/16]}}
+---
 {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: default, namespace: istio-system},
   spec: {mtls: {mode: DISABLE}}}
 "#;
-
-/// Where applications and objects are.
-const NAMESPACES: [&str; 3] = ["default", "a", "b"];
-
-/// The ServiceEntries of a namespace, in the version that istiods of all ages accept.
-fn entries(namespace: &str) -> String {
-    format!("/apis/networking.istio.io/v1beta1/namespaces/{namespace}/serviceentries")
-}
 
 /// What all istiods share: the API server, the proxies, the names.
 pub(crate) struct Site {
@@ -58,6 +57,8 @@ pub(crate) struct Site {
     trust: Arc<ClientConfig>,
     /// The same, in PEM.
     authority: String,
+    /// The objects of the shape and the markers, as stored.
+    stored: Mutex<Vec<Value>>,
     markers: AtomicU16,
 }
 
@@ -76,6 +77,7 @@ impl Site {
             client,
             trust,
             authority,
+            stored: Mutex::default(),
             markers: AtomicU16::new(0),
         }
     }
@@ -91,8 +93,8 @@ impl Site {
 
 /// A mesh of one istiod and one sidecar, which end with this value.
 pub(crate) struct Lab {
-    /// The application's sidecar, and the namespace it is in.
-    envoy: Mutex<(Box<str>, Option<Envoy>)>,
+    /// The sidecar, and whose it is.
+    sidecar: Mutex<Option<(Application, Envoy)>>,
     outbound: Mutex<OutboundPolicy>,
     istiod: Istiod,
     pub(crate) version: IstioVersion,
@@ -107,10 +109,11 @@ impl Lab {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let kubeconfig = site.plane.file("kubeconfig");
         let istiod = Istiod::start(pin, &kubeconfig, directory.path());
-        let envoy = Envoy::start(pin.version, "default", directory.path());
+        let client = Application::default();
+        let envoy = Envoy::start(pin.version, &client, directory.path());
         Self {
             versions: format!("istiod {}; Envoy {}", pin.shown(), Envoy::shown()),
-            envoy: Mutex::new(("default".into(), Some(envoy))),
+            sidecar: Mutex::new(Some((client, envoy))),
             outbound: Mutex::default(),
             istiod,
             version: pin.version,
@@ -143,36 +146,47 @@ impl Lab {
         }
     }
 
-    /// Stores a ServiceEntry. The answer has it as stored, or says why not.
-    pub(crate) fn create(&self, entry: &Value) -> Answer {
-        let namespace = entry["metadata"]["namespace"].as_str();
-        let path = entries(namespace.unwrap_or("default"));
-        self.site.send("POST", &path, &entry.to_string())
+    /// Stores an object. The answer has it as stored, or says why not. A Sidecar lets the markers be
+    /// seen, too.
+    pub(crate) fn create(&self, object: &Value) -> Answer {
+        let object = objects::with_markers(object);
+        let path = objects::collection(&object);
+        let answer = self.site.send("POST", &path, &object.to_string());
+        if answer.is_allowed() {
+            let mut stored = self.site.stored.lock().expect("objects");
+            stored.push(answer.body.clone());
+        }
+        answer
     }
 
-    /// Takes all of them away.
+    /// Takes all that was stored away.
     pub(crate) fn clear(&self) {
-        for namespace in NAMESPACES {
-            let answer = self.site.send("DELETE", &entries(namespace), "{}");
+        for object in self.site.stored.lock().expect("objects").drain(..) {
+            let answer = self.site.send("DELETE", &objects::path(&object), "{}");
             assert!(answer.is_allowed(), "{answer:?}");
         }
     }
 
-    /// What istiod's validating webhook has against a ServiceEntry.
-    pub(crate) fn objection(&self, entry: &Value) -> Option<String> {
-        self.istiod.objection(entry)
+    /// What istiod's validating webhook has against an object.
+    pub(crate) fn objection(&self, object: &Value) -> Option<String> {
+        self.istiod.objection(object)
     }
 
-    /// Waits until the sidecar of an application in that namespace acts on all that was stored and set before: istiod sees the writes of
-    /// a kind in order, so what has the newest of them has them all.
-    pub(crate) fn settle(&self, namespace: &str) {
+    /// Waits until the sidecar of an application acts on all that was stored and set before: first until
+    /// istiod has it, then until Envoy has what came after it.
+    pub(crate) fn settle(&self, client: &Application) {
+        self.istiod
+            .await_objects(&self.site.stored.lock().expect("objects"));
         let number = self.site.markers.fetch_add(1, Ordering::Relaxed);
-        let [high, low] = number.to_be_bytes();
-        // Nobody dials 10.40.0.0/16 or a port from 20000 on.
-        let (address, port) = (format!("10.40.{high}.{low}"), 20_000 + number);
+        // Nobody dials these addresses or a port from 20000 on.
+        let address = match client.family {
+            Family::V4 => format!("10.40.{}.{}", number >> 8, number & 0xff),
+            Family::V6 => format!("fd00:40::{:x}", number + 1),
+        };
+        let port = 20_000 + number;
         let marker = json!({
             "apiVersion": "networking.istio.io/v1beta1", "kind": "ServiceEntry",
-            "metadata": {"name": format!("marker-{number}")},
+            "metadata": {"name": format!("marker-{number}"), "namespace": objects::MARKERS},
             "spec": {
                 "hosts": [format!("marker-{number}.test")], "addresses": [address],
                 "ports": [{"name": "tcp", "number": port, "protocol": "TCP"}], "resolution": "NONE",
@@ -180,22 +194,25 @@ impl Lab {
         });
         let answer = self.create(&marker);
         assert!(answer.is_allowed(), "{answer:?}");
-        let mut envoy = self.envoy.lock().expect("a sidecar");
-        if *envoy.0 != *namespace {
-            // The other one first: they listen on the same port.
-            envoy.1 = None;
-            let started = Envoy::start(self.version, namespace, self.directory.path());
-            *envoy = (namespace.into(), Some(started));
-        }
-        let envoy = envoy.1.as_ref().expect("it has started");
+        let sidecar = self.sidecar.lock().expect("a sidecar").take();
+        let envoy = match sidecar {
+            Some((of, envoy)) if of == *client => envoy,
+            other => {
+                // The other one first: they listen on the same port.
+                drop(other);
+                Envoy::start(self.version, client, self.directory.path())
+            }
+        };
         envoy.await_listener(&format!("{address}_{port}"));
+        // One that does not come to rest is not dialled through again.
+        *self.sidecar.lock().expect("a sidecar") = Some((client.clone(), envoy));
     }
 
     /// Opens up to that many connections, and says what the first met that did not end where it was
     /// to: where load is balanced, only some go astray.
-    pub(crate) fn dial(&self, dial: &Dial, times: usize) -> Met {
+    pub(crate) fn dial(&self, dial: &Dial, behind: &[String], times: usize) -> Met {
         let dialled = || {
-            let dialled = client::dial(dial, &self.site.trust);
+            let dialled = client::dial(dial, behind, &self.site.trust);
             self.site.runtime.block_on(dialled)
         };
         let mut met = (0..times).map(|_| dialled());

@@ -1,15 +1,17 @@
 //! Proxies that take CONNECT, at every address that is dialled, and the origin behind them.
 //!
-//! Each says in its answer what it saw: at which address it was reached, whether inside TLS, and the
+//! Each says in its answer what it saw: at which address it was reached, inside how much TLS, and the
 //! line that it was sent. So the answer proves by itself where a connection went.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio::io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{
+    self, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -43,7 +45,8 @@ pub(crate) async fn serve() -> (Arc<ClientConfig>, String) {
     let config = config.with_single_cert(vec![cert.der().clone()], key);
     let acceptor = TlsAcceptor::from(Arc::new(config.expect("a certificate")));
     for port in PORTS {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await;
+        // IPv4 comes here as well.
+        let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await;
         tokio::spawn(accept(
             listener.expect("the port is ours"),
             acceptor.clone(),
@@ -70,38 +73,53 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor) {
 }
 
 async fn answer(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<()> {
-    let reached = stream.local_addr()?;
-    let mut first = [0];
-    stream.peek(&mut first).await?;
-    // The type of a handshake record (RFC 8446 §5.1).
-    if first[0] == 22 {
-        let stream = acceptor.accept(stream).await?;
-        return proxy(stream, reached, "yes", acceptor).await;
-    }
-    proxy(stream, reached, "no", acceptor).await
-}
-
-async fn proxy<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    reached: SocketAddr,
-    inside_tls: &str,
-    acceptor: TlsAcceptor,
-) -> io::Result<()> {
+    let mut reached = stream.local_addr()?;
+    reached.set_ip(reached.ip().to_canonical());
+    let (mut stream, layers) = unwrap(Box::new(stream), &acceptor).await?;
     let head = head(&mut stream).await?;
     let line = head.lines().next().unwrap_or_default();
     let answer = format!(
-        "HTTP/1.1 200 Connection established\r\nX-Reached: {reached}\r\nX-Inside-TLS: {inside_tls}\r\nX-Request: {line}\r\n\r\n"
+        "HTTP/1.1 200 Connection established\r\nX-Reached: {reached}\r\nX-TLS: {layers}\r\nX-Request: {line}\r\n\r\n"
     );
     stream.write_all(answer.as_bytes()).await?;
-    if !line.starts_with("CONNECT ") {
-        return stream.shutdown().await;
+    match line
+        .strip_prefix("CONNECT ")
+        .and_then(|rest| rest.split(' ').next())
+    {
+        Some(target) => far_end(target, stream, &acceptor).await,
+        None => stream.shutdown().await,
     }
-    let mut origin = acceptor.accept(stream).await?;
-    self::head(&mut origin).await?;
-    let page =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{PAGE}");
-    origin.write_all(page.as_bytes()).await?;
-    origin.shutdown().await
+}
+
+/// What is at the other end of a tunnel: the origin, or whatever a sidecar's own tunnel leads to, which
+/// says so to a CONNECT.
+async fn far_end(target: &str, stream: Unwrapped, acceptor: &TlsAcceptor) -> io::Result<()> {
+    let (mut stream, _) = unwrap(Box::new(stream), acceptor).await?;
+    let head = head(&mut stream).await?;
+    let answer = match head.starts_with("CONNECT ") {
+        true => format!("HTTP/1.1 200 OK\r\nX-Reached: {target}\r\n\r\n"),
+        false => format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{PAGE}"
+        ),
+    };
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
+}
+
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
+type Unwrapped = BufReader<Box<dyn Bytes>>;
+
+/// Takes TLS off, as often as there is some, and counts.
+async fn unwrap(stream: Box<dyn Bytes>, acceptor: &TlsAcceptor) -> io::Result<(Unwrapped, u8)> {
+    let mut stream = BufReader::new(stream);
+    let mut layers = 0;
+    // The type of a handshake record (RFC 8446 §5.1).
+    while stream.fill_buf().await?.first() == Some(&22) {
+        stream = BufReader::new(Box::new(acceptor.accept(stream).await?));
+        layers += 1;
+    }
+    Ok((stream, layers))
 }
 
 /// The head of a request or an answer, byte by byte, so that nothing that follows is taken.

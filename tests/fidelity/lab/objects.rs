@@ -1,0 +1,191 @@
+//! The kinds of object that a shape may hold: where the API server keeps them, and how istiod shows
+//! that it has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+/// Each kind with the path of its group, in the version that istiods of all ages accept, and its name
+/// in paths.
+const KINDS: [(&str, &str, &str); 6] = [
+    ("ServiceEntry", ISTIO, "serviceentries"),
+    ("DestinationRule", ISTIO, "destinationrules"),
+    ("WorkloadEntry", ISTIO, "workloadentries"),
+    ("Sidecar", ISTIO, "sidecars"),
+    ("Service", "/api/v1", "services"),
+    (
+        "EndpointSlice",
+        "/apis/discovery.k8s.io/v1",
+        "endpointslices",
+    ),
+];
+const ISTIO: &str = "/apis/networking.istio.io/v1beta1";
+
+/// The namespace of the markers, which no shape uses.
+pub(super) const MARKERS: &str = "markers";
+
+/// The path of all objects of an object's kind and namespace.
+pub(super) fn collection(object: &Value) -> String {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let known = KINDS.iter().find(|(known, ..)| *known == kind);
+    let (_, group, plural) = known.unwrap_or_else(|| panic!("no shape holds a {kind}"));
+    format!("{group}/namespaces/{}/{plural}", namespace(object))
+}
+
+/// The path of one object.
+pub(super) fn path(object: &Value) -> String {
+    format!("{}/{}", collection(object), text(object, "/metadata/name"))
+}
+
+fn namespace(object: &Value) -> &str {
+    let namespace = object.pointer("/metadata/namespace");
+    namespace.and_then(Value::as_str).unwrap_or("default")
+}
+
+fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    let text = object.pointer(pointer).and_then(Value::as_str);
+    text.unwrap_or_default()
+}
+
+fn list<'v>(object: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    let list = object.pointer(pointer).and_then(Value::as_array);
+    list.into_iter().flatten()
+}
+
+/// Lets a Sidecar's clients see the markers. One without egress listeners imports everything; where
+/// none takes what the others leave, one is added that takes nothing but markers.
+pub(super) fn with_markers(object: &Value) -> Value {
+    let mut object = object.clone();
+    if object["kind"] != "Sidecar" {
+        return object;
+    }
+    let Some(egress) = object["spec"]["egress"].as_array_mut() else {
+        return object;
+    };
+    let markers = json!(format!("{MARKERS}/*"));
+    let mut listeners = egress.iter_mut();
+    let catch_all = listeners.find(|listener| listener.get("port").is_none());
+    match catch_all.and_then(|listener| listener["hosts"].as_array_mut()) {
+        Some(hosts) => hosts.push(markers),
+        None => egress.push(json!({"hosts": [markers]})),
+    }
+    object
+}
+
+/// Hosts, each with the addresses behind it.
+type Endpoints = BTreeMap<String, BTreeSet<String>>;
+
+/// What istiod is to have, or shows that it has.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    /// Kind, namespace and name, with the version.
+    objects: BTreeMap<[String; 3], u64>,
+    /// Of Services.
+    endpoints: Endpoints,
+    /// The hosts of Services that nobody sees: newer istiods take in no endpoints of theirs.
+    unseen: BTreeSet<String>,
+}
+
+impl Inventory {
+    /// Of objects as the API server stored them.
+    pub(super) fn of(stored: &[Value]) -> Self {
+        let (slices, others): (Vec<_>, Vec<_>) = stored
+            .iter()
+            .partition(|object| object["kind"] == "EndpointSlice");
+        let mut inventory = Self::default();
+        for object in others {
+            let version = text(object, "/metadata/resourceVersion");
+            let name = text(object, "/metadata/name");
+            inventory.add(text(object, "/kind"), namespace(object), name, version);
+            let exported = "/metadata/annotations/networking.istio.io~1exportTo";
+            if text(object, exported) == "~" {
+                inventory.unseen.insert(host(name, object));
+            }
+        }
+        for slice in slices {
+            let service = text(slice, "/metadata/labels/kubernetes.io~1service-name");
+            let host = host(service, slice);
+            let endpoints = list(slice, "/endpoints");
+            let addresses = endpoints.flat_map(|endpoint| list(endpoint, "/addresses"));
+            let addresses = addresses.filter_map(Value::as_str).map(str::to_owned);
+            let known = inventory.endpoints.entry(host).or_default();
+            known.extend(addresses);
+        }
+        inventory.endpoints.retain(|_, known| !known.is_empty());
+        inventory
+    }
+
+    /// Of istiod's answers: its objects (`/debug/configz`), the services that it makes
+    /// (`/debug/registryz`) and the endpoints that it sends (`/debug/endpointShardz`).
+    pub(super) fn shown(configz: &Value, registryz: &Value, shards: &Value) -> Self {
+        let mut inventory = Self::default();
+        for object in list(configz, "") {
+            let kind = text(object, "/kind");
+            if KINDS.iter().any(|(known, ..)| *known == kind) {
+                let version = text(object, "/metadata/resourceVersion");
+                let name = text(object, "/metadata/name");
+                inventory.add(kind, namespace(object), name, version);
+            }
+        }
+        for service in list(registryz, "") {
+            let attribute = |name| text(service, name);
+            // The API server's own is always there.
+            let is_own = attribute("/Attributes/Labels/provider") == "kubernetes";
+            if attribute("/Attributes/ServiceRegistry") == "Kubernetes" && !is_own {
+                let (namespace, name) = ("/Attributes/Namespace", "/Attributes/Name");
+                let version = attribute("/ResourceVersion");
+                inventory.add("Service", attribute(namespace), attribute(name), version);
+            }
+        }
+        for (host, namespaces) in shards.as_object().into_iter().flatten() {
+            inventory.add_shards(host, namespaces);
+        }
+        inventory
+    }
+
+    fn add(&mut self, kind: &str, namespace: &str, name: &str, version: &str) {
+        let key = [kind, namespace, name].map(str::to_owned);
+        self.objects.insert(key, version.parse().unwrap_or(0));
+    }
+
+    fn add_shards(&mut self, host: &str, namespaces: &Value) {
+        for shards in namespaces.as_object().into_iter().flatten() {
+            for endpoint in list(shards.1, "/Shards/Kubernetes~1Kubernetes") {
+                let several = list(endpoint, "/Addresses").filter_map(Value::as_str);
+                // Older istiods have one address an endpoint.
+                let one = endpoint["Address"].as_str().into_iter();
+                let known = self.endpoints.entry(host.to_owned()).or_default();
+                known.extend(several.chain(one).map(str::to_owned));
+            }
+        }
+    }
+
+    /// Whether it is what it is to be: no object too few or too many, and none older. istiod itself
+    /// writes the status of some, so one may be newer.
+    pub(super) fn is_as(&self, wanted: &Self) -> bool {
+        let is_there = |(key, version): (&[String; 3], &u64)| {
+            let shown = self.objects.get(key);
+            shown.is_some_and(|shown| shown >= version)
+        };
+        self.objects.len() == wanted.objects.len()
+            && wanted.objects.iter().all(is_there)
+            && wanted
+                .seen(&self.endpoints)
+                .eq(wanted.seen(&wanted.endpoints))
+    }
+
+    /// What is to be seen of endpoints.
+    fn seen<'e>(
+        &self,
+        endpoints: &'e Endpoints,
+    ) -> impl Iterator<Item = (&'e String, &'e BTreeSet<String>)> {
+        endpoints
+            .iter()
+            .filter(|(host, _)| !self.unseen.contains(*host))
+    }
+}
+
+/// The host of the Service of that name, in the namespace of an object.
+fn host(service: &str, object: &Value) -> String {
+    format!("{service}.{}.svc.cluster.local", namespace(object))
+}
