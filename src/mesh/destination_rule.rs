@@ -42,8 +42,8 @@ pub struct DestinationRule {
 pub struct TrafficPolicy {
     /// Whether `tls.mode` is SIMPLE, MUTUAL or ISTIO_MUTUAL.
     tls: bool,
-    /// Whether `tunnel` is set: the sidecar makes a CONNECT of its own.
-    pub tunnel: bool,
+    /// Where `tunnel` leads, as `host:port`: the sidecar makes a CONNECT of its own there.
+    pub tunnel: Option<Box<str>>,
     /// The same as `tls` for each port of `portLevelSettings`.
     ports: Vec<(u16, bool)>,
 }
@@ -64,7 +64,12 @@ impl TrafficPolicy {
         });
         Self {
             tls: adds_tls(policy),
-            tunnel: policy["tunnel"].is_object(),
+            tunnel: policy["tunnel"].is_object().then(|| {
+                let tunnel = &policy["tunnel"];
+                let host = tunnel["targetHost"].as_str().unwrap_or_default();
+                let port = tunnel["targetPort"].as_u64().unwrap_or_default();
+                format!("{host}:{port}").into()
+            }),
             ports: ports.collect(),
         }
     }

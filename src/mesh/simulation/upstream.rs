@@ -6,6 +6,7 @@
 
 use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::labels::{Labels, selects};
+use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
 use crate::mesh::view::Mesh;
 
 use super::{Environment, Outcome};
@@ -17,8 +18,8 @@ pub(crate) enum Upstream<'a> {
     Untouched,
     /// They leave inside TLS.
     Tls(&'a DestinationRule),
-    /// They leave inside a CONNECT that the sidecar makes.
-    Tunnel(&'a DestinationRule),
+    /// They leave inside a CONNECT that the sidecar makes, and end where that leads.
+    Tunnel(&'a DestinationRule, &'a str),
     /// It depends on the client's labels.
     Undecided(&'a DestinationRule),
 }
@@ -65,17 +66,22 @@ impl<'a> Upstream<'a> {
     pub(crate) fn outcome(self, outcome: Outcome) -> Outcome {
         match (self, outcome) {
             (Self::Tls(_), Outcome::Tunnel) => Outcome::Wrapped,
-            // A CONNECT inside another one: what the far end makes of it is not in view.
-            (Self::Tunnel(_) | Self::Undecided(_), Outcome::Tunnel) => Outcome::Unknown,
+            // A CONNECT inside another one: the proxy takes the sidecar's, and the application's is
+            // for whoever is at the far end.
+            (Self::Tunnel(..), Outcome::Tunnel) => Outcome::Hijacked,
+            (Self::Undecided(_), Outcome::Tunnel) => Outcome::Unknown,
             _ => outcome,
         }
     }
 
     fn by(rule: &'a DestinationRule, port: u16) -> Self {
         match &rule.traffic_policy {
-            Some(policy) if policy.tunnel => Self::Tunnel(rule),
-            Some(policy) if policy.adds_tls(port) => Self::Tls(rule),
-            _ => Self::Untouched,
+            Some(policy) => match &policy.tunnel {
+                Some(target) => Self::Tunnel(rule, target),
+                None if policy.adds_tls(port) => Self::Tls(rule),
+                None => Self::Untouched,
+            },
+            None => Self::Untouched,
         }
     }
 
@@ -84,9 +90,10 @@ impl<'a> Upstream<'a> {
         match self {
             Self::Untouched => String::new(),
             Self::Tls(rule) => format!(", in TLS because of {}", rule.called()),
-            Self::Tunnel(rule) => {
+            Self::Tunnel(rule, target) => {
                 format!(
-                    ", in a CONNECT of the sidecar's because of {}",
+                    ", in a CONNECT of the sidecar's to {} because of {}",
+                    one_line(target, OBJECT_CHARACTERS),
                     rule.called()
                 )
             }
@@ -101,11 +108,11 @@ impl<'a> Upstream<'a> {
         match self {
             Self::Untouched => None,
             Self::Tls(rule) => Some(format!("and {} puts the bytes into TLS", rule.called())),
-            Self::Tunnel(rule) => {
+            Self::Tunnel(rule, target) => {
                 let rule = rule.called();
-                let far_end = "what its far end makes of them is not in view";
+                let target = one_line(target, OBJECT_CHARACTERS);
                 Some(format!(
-                    "and {rule} sends the bytes through a CONNECT of the sidecar's own: {far_end}"
+                    "and {rule} sends the bytes on to {target} in a CONNECT of the sidecar's own, so it is not the proxy that reads them"
                 ))
             }
             Self::Undecided(rule) => {
@@ -138,7 +145,7 @@ pub fn is_tunnelled(
     };
     matches!(
         Upstream::of(mesh, destination, environment),
-        Upstream::Tunnel(_)
+        Upstream::Tunnel(..)
     )
 }
 
