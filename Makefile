@@ -85,7 +85,7 @@ $(ISTIOD_2024) $(ISTIOD_2026): $(CACHE)/istiod-%/pilot-discovery:
 	$(call stage,istiod $*: building once,tests/tools/build-istiod.sh tests/tools/istiod-$(firstword $(subst -, ,$*)) $(@D))
 
 .PHONY: fidelity
-fidelity: $(if $(LAB_RUNS),lab-tools $(CONTROL_PLANE) $(LAB_ISTIOD_OLDER) $(LAB_ISTIOD) $(LAB_ENVOY)) ## Compare predictions with real istiod and Envoy, as root on Linux; TESTS=NAME runs some, ISTIOD= and ENVOY= are your own
+fidelity: $(if $(LAB_RUNS),lab-tools $(CONTROL_PLANE) $(LAB_ISTIOD_OLDER) $(LAB_ISTIOD) $(LAB_ENVOY)) ## Compare predictions with real istiod and Envoy, as root on Linux; TESTS=NAME runs some, SEED= and SHAPES= say which random ones, ISTIOD= and ENVOY= are your own
 	$(call stage,fidelity,CONTROL_PLANE=$(CONTROL_PLANE) ISTIOD=$(LAB_ISTIOD) $(if $(LAB_ISTIOD_OLDER),ISTIOD_OLDER=$(LAB_ISTIOD_OLDER)) ENVOY=$(LAB_ENVOY) cargo test --locked --test fidelity -- $(TESTS))
 
 .PHONY: demo-mesh

@@ -14,6 +14,7 @@ mod comparison;
 mod harness;
 mod lab;
 mod namespace;
+mod random;
 mod shape;
 mod story;
 mod tests;
@@ -32,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use comparison::Totals;
 use lab::{Lab, Pin, Site};
 use namespace::Namespace;
+use random::Random;
 
 /// The namespace's name, for the program that runs inside.
 const INSIDE: &str = "TUNNELGUARD_LAB_INSIDE";
@@ -43,7 +45,8 @@ fn main() -> ExitCode {
     if !is_demo() {
         let arguments = Arguments::from_args();
         if arguments.list {
-            return run(&arguments, &Pin::newest(OsString::new()), None);
+            let random = Random::from_environment();
+            return run(&arguments, random, &Pin::newest(OsString::new()), None);
         }
     }
     if let Some(obstacle) = obstacle() {
@@ -104,6 +107,8 @@ fn outside() -> ExitCode {
 /// Runs the tests on every istiod, one after the other.
 fn inside() -> ExitCode {
     let arguments = Arguments::from_args();
+    let random = Random::from_environment();
+    println!("{random}");
     let site = Site::start(&env::var_os("CONTROL_PLANE").expect("checked outside"));
     let site = Arc::new(site);
     let older = env::var_os("ISTIOD_OLDER").map(Pin::oldest);
@@ -112,11 +117,12 @@ fn inside() -> ExitCode {
     for pin in older.iter().chain([&newest]) {
         let lab = Arc::new(Lab::start(&site, pin));
         println!("{}", lab.versions());
-        if run(&arguments, pin, Some(&lab)) != ExitCode::SUCCESS {
+        if run(&arguments, random, pin, Some(&lab)) != ExitCode::SUCCESS {
             code = ExitCode::FAILURE;
         }
         println!("{}\n", Totals::take());
     }
+    println!("{random}");
     code
 }
 
@@ -132,10 +138,10 @@ fn demo(network: &str) -> ExitCode {
 }
 
 /// Runs the tests, which need a lab unless they are only listed.
-fn run(arguments: &Arguments, pin: &Pin, lab: Option<&Arc<Lab>>) -> ExitCode {
+fn run(arguments: &Arguments, random: Random, pin: &Pin, lab: Option<&Arc<Lab>>) -> ExitCode {
     let mut arguments = arguments.clone();
     arguments.test_threads = Some(1);
-    let trials = tests::tests(pin).into_iter().map(|(name, test)| {
+    let trials = tests::tests(pin, random).into_iter().map(|(name, test)| {
         let lab = lab.cloned();
         Trial::test(name, move || {
             let lab = lab.expect("tests that run have one");

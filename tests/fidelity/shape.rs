@@ -25,6 +25,9 @@ pub(crate) struct Shape {
     /// Whether applications ask their sidecars for names, so that entries get addresses allocated.
     #[serde(default)]
     dns_capture: bool,
+    /// Whether they are created without waiting for the clock, so that other things than age decide.
+    #[serde(default)]
+    pub(crate) in_one_second: bool,
     /// In the order in which they are created.
     pub(crate) objects: Vec<Value>,
     dials: Vec<Dialled>,

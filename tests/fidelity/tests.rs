@@ -7,6 +7,7 @@ use tunnelguard::mesh::{Dial, Speech};
 
 use crate::comparison::compare;
 use crate::lab::{Application, Lab, Met, Pin};
+use crate::random::Random;
 use crate::shape::Shape;
 use crate::story;
 
@@ -14,7 +15,7 @@ use crate::story;
 pub(crate) type Test = (String, Box<dyn FnOnce(&Lab) -> Result<(), Failed> + Send>);
 
 /// All of them, for an istiod.
-pub(crate) fn tests(pin: &Pin) -> Vec<Test> {
+pub(crate) fn tests(pin: &Pin, random: Random) -> Vec<Test> {
     let named = |name: &str, test: fn(&Lab)| -> Test {
         let name = format!("{} lab: {name}", pin.version);
         let test = move |lab: &Lab| {
@@ -37,6 +38,7 @@ pub(crate) fn tests(pin: &Pin) -> Vec<Test> {
         }
         tests.extend(shapes(pin, word, policy));
     }
+    tests.extend(random.tests(pin));
     tests
 }
 

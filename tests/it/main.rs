@@ -14,6 +14,7 @@ mod layering;
 mod manifests;
 mod messages;
 mod properties;
+mod random;
 mod readme;
 mod simulation;
 mod support;

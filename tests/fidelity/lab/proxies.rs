@@ -98,9 +98,9 @@ async fn far_end(target: &str, stream: Unwrapped, acceptor: &TlsAcceptor) -> io:
     let head = head(&mut stream).await?;
     let answer = match head.starts_with("CONNECT ") {
         true => format!("HTTP/1.1 200 OK\r\nX-Reached: {target}\r\n\r\n"),
-        false => format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{PAGE}"
-        ),
+        false => {
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{PAGE}")
+        }
     };
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await

@@ -1,0 +1,110 @@
+//! Shapes drawn at random, compared as those in files are. `SEED=` says which, `SHAPES=` how many.
+
+mod draw;
+
+use std::env;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use libtest_mimic::Failed;
+use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
+
+use crate::comparison::compare;
+use crate::lab::{Lab, Pin};
+use crate::shape::Shape;
+use crate::tests::Test;
+use draw::{Drawn, draw, file, smallest};
+
+/// How many unless `SHAPES` says otherwise.
+const USUAL: u32 = 300;
+
+/// How often a shape that disagrees is tried without a part of it: two or three times as often as one
+/// of four entries needs, so that an outcome that comes and goes has an end as well.
+const ATTEMPTS: usize = 300;
+
+/// Which shapes are drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Random {
+    seed: u32,
+    count: u32,
+}
+
+impl fmt::Display for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, count } = self;
+        write!(f, "random shapes: SEED={seed} SHAPES={count}")
+    }
+}
+
+impl Random {
+    /// Those that the environment asks for; others every time where it does not.
+    ///
+    /// # Panics
+    /// If it asks for what is no number.
+    pub(crate) fn from_environment() -> Self {
+        let number = |name| {
+            let text = env::var(name).ok().filter(|text| !text.is_empty())?;
+            let number = text.parse::<u32>();
+            Some(number.unwrap_or_else(|_| panic!("{name}={text} is no number below 2^32")))
+        };
+        // The keys of every hasher are random.
+        let any = RandomState::new().hash_one(()) as u32;
+        Self {
+            seed: number("SEED").unwrap_or(any),
+            count: number("SHAPES").unwrap_or(USUAL),
+        }
+    }
+
+    /// The tests of those that are for that istiod. A policy at a time, and in it a namespace, since
+    /// changing either takes longer than a shape does.
+    pub(crate) fn tests(self, pin: &Pin) -> Vec<Test> {
+        let version = pin.version;
+        let is_for = |drawn: &Drawn| version == IstioVersion::NEWEST || drawn.on_older;
+        let mut drawn: Vec<Drawn> = draw(self.seed, self.count).filter(is_for).collect();
+        drawn.retain(|drawn| shape(drawn, &drawn.shape).is_for(version));
+        let order = |policy| {
+            OutboundPolicy::ALL
+                .iter()
+                .position(|(_, one)| *one == policy)
+        };
+        drawn.sort_by_key(|drawn| (order(drawn.outbound), drawn.from));
+        let tests = drawn.into_iter().map(|drawn| -> Test {
+            let Drawn { seed, outbound, .. } = drawn;
+            let name = format!("{version} {outbound}: random {seed}");
+            (name, Box::new(move |lab| compare_random(lab, &drawn)))
+        });
+        tests.collect()
+    }
+}
+
+/// Compares. Of a shape that disagrees, the smallest is told that still does.
+fn compare_random(lab: &Lab, drawn: &Drawn) -> Result<(), Failed> {
+    let mut last = None;
+    let mut disagrees = |candidate: &_| match compare(lab, &shape(drawn, candidate), drawn.outbound)
+    {
+        Ok(()) => false,
+        Err(disagreements) => {
+            last = Some(disagreements);
+            true
+        }
+    };
+    if !disagrees(&drawn.shape) {
+        return Ok(());
+    }
+    let smallest = smallest(&drawn.shape, ATTEMPTS, disagrees);
+    let seed = drawn.seed;
+    let disagreements = last.expect("it disagreed");
+    let disagreements = disagreements.message().unwrap_or_default();
+    let file = file(&smallest);
+    Err(format!(
+        "{disagreements}\nSEED={seed} SHAPES=1 runs it again; this is what is left of it, for tests/fidelity/shapes/random-{seed}.yaml:\n{file}"
+    )
+    .into())
+}
+
+fn shape(drawn: &Drawn, text: &serde_json::Value) -> Shape {
+    let shape = serde_json::from_value::<Shape>(text.clone());
+    let mut shape = shape.expect("the form of a shape");
+    shape.name = format!("random {}", drawn.seed);
+    shape
+}
