@@ -195,7 +195,9 @@ pub(crate) fn of_entry<'a>(
 ) -> Vec<(&'a str, u16)> {
     let default = port.target_port.unwrap_or(port.number);
     if entry.endpoints.is_empty() && entry.workload_selector.is_none() {
-        let resolved = entry.resolution.is_dns().then_some((host, default));
+        // A wildcard is no name that DNS could answer.
+        let is_name = entry.resolution.is_dns() && !host.starts_with('*');
+        let resolved = is_name.then_some((host, default));
         return resolved.into_iter().collect();
     }
     if let (Some(selector), []) = (&entry.workload_selector, &entry.endpoints[..]) {
