@@ -5,8 +5,10 @@ mod draw;
 use std::env;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libtest_mimic::Failed;
+use serde_json::Value;
 use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 
 use crate::comparison::compare;
@@ -79,30 +81,29 @@ impl Random {
 
 /// Compares. Of a shape that disagrees, the smallest is told that still does.
 fn compare_random(lab: &Lab, drawn: &Drawn) -> Result<(), Failed> {
-    let mut last = None;
-    let mut disagrees = |candidate: &_| match compare(lab, &shape(drawn, candidate), drawn.outbound)
-    {
-        Ok(()) => false,
-        Err(disagreements) => {
-            last = Some(disagreements);
-            true
-        }
-    };
-    if !disagrees(&drawn.shape) {
+    let compare = |candidate: &Value| compare(lab, &shape(drawn, candidate), drawn.outbound);
+    let Err(mut disagreements) = compare(&drawn.shape) else {
         return Ok(());
-    }
-    let smallest = smallest(&drawn.shape, ATTEMPTS, disagrees);
-    let seed = drawn.seed;
-    let disagreements = last.expect("it disagreed");
+    };
+    let smallest = smallest(&drawn.shape, ATTEMPTS, |candidate| {
+        // What is too small to be compared must not hide what was found.
+        match catch_unwind(AssertUnwindSafe(|| compare(candidate))) {
+            Ok(Err(still)) => {
+                disagreements = still;
+                true
+            }
+            Ok(Ok(())) | Err(_) => false,
+        }
+    });
+    let (seed, file) = (drawn.seed, file(&smallest));
     let disagreements = disagreements.message().unwrap_or_default();
-    let file = file(&smallest);
     Err(format!(
         "{disagreements}\nSEED={seed} SHAPES=1 runs it again; this is what is left of it, for tests/fidelity/shapes/random-{seed}.yaml:\n{file}"
     )
     .into())
 }
 
-fn shape(drawn: &Drawn, text: &serde_json::Value) -> Shape {
+fn shape(drawn: &Drawn, text: &Value) -> Shape {
     let shape = serde_json::from_value::<Shape>(text.clone());
     let mut shape = shape.expect("the form of a shape");
     shape.name = format!("random {}", drawn.seed);
