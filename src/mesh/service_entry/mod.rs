@@ -222,6 +222,11 @@ impl ServiceEntry {
             .any(|to| &**to == namespace || (&**to == "." && *self.namespace == *namespace))
     }
 
+    /// Whether `namespace` is its own, and not every one is shown this entry.
+    pub(crate) fn is_private_to(&self, namespace: &str) -> bool {
+        *self.namespace == *namespace && !self.is_public()
+    }
+
     /// Whether every namespace is shown this entry.
     pub fn is_public(&self) -> bool {
         self.export_to.is_empty() || self.export_to.iter().any(|to| &**to == "*")

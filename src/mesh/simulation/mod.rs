@@ -280,8 +280,8 @@ pub fn simulate<'a>(
 /// What differs between the two measured istiods (2024-02-21 and 2026-08-27).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
-    /// Every entry of a host is used; a second entry's ports join the first's whatever its
-    /// resolution; `targetPort` is ignored with NONE.
+    /// Every entry of a host is used, those first that the client's namespace keeps for itself; a second
+    /// entry's ports join the first's whatever its resolution; `targetPort` is ignored with NONE.
     Old,
     /// One namespace a host is kept; ports join only where resolution, labels, selector and
     /// exportTo agree; `targetPort` is honoured with NONE.

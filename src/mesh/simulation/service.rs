@@ -4,14 +4,13 @@
 //! (`convertServices` in `pilot/pkg/serviceregistry/serviceentry/conversion.go`).
 
 use crate::mesh::address::Address;
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry};
 use crate::mesh::sidecar::{EgressBind, EgressPort};
-use crate::mesh::view::{Mesh, Query, Ranked, SidecarScope, age_order, kept_namespace};
+use crate::mesh::view::{Audience, Mesh, Query, Ranked, SidecarScope, age_order, kept_namespace};
 
 use super::Blame;
 use super::cluster::of_entry;
@@ -25,8 +24,8 @@ pub(crate) struct Service<'a> {
     pub(crate) port: &'a Port,
     /// The port of the egress listener that shows it, where that has one of its own.
     pub(crate) egress: Option<EgressPort>,
-    /// [`ServiceEntry::is_public`], which reads all of `exportTo`.
-    is_public: bool,
+    /// Kept, because it takes all of `exportTo` to say.
+    audience: Audience,
     sequence: u64,
 }
 
@@ -71,10 +70,10 @@ impl<'a> Service<'a> {
 }
 
 /// The services of the dialled port that an egress listener of the client shows, in the order in which
-/// Istio builds their listeners: those exported to named namespaces before public ones, then older
-/// first, then by name and namespace (`servicesExportedToNamespace` and `SortServicesByCreationTime`
-/// in `pilot/pkg/model/push_context.go`); where a Sidecar names each host exactly, by age alone
-/// (`servicesForExactHosts` in `sidecar.go` there).
+/// Istio builds their listeners: by whom they are exported to ([`SidecarScope::audience`]), then older
+/// first, then by name and namespace (`SortServicesByCreationTime` in
+/// `pilot/pkg/model/push_context.go`); where a Sidecar names each host exactly, whomever they are
+/// exported to (`servicesForExactHosts` in `sidecar.go` there).
 pub(crate) fn in_line<'a>(mesh: &'a dyn Mesh, query: &Query<'_>) -> Vec<Service<'a>> {
     let mut services = Vec::new();
     for ranked in mesh.deciders(query) {
@@ -87,16 +86,10 @@ pub(crate) fn in_line<'a>(mesh: &'a dyn Mesh, query: &Query<'_>) -> Vec<Service<
         let hosts = deciding_hosts(mesh, &ranked, port, query);
         expand(mesh, &ranked, &hosts, port, query, &mut services);
     }
-    let ignores_audience = query.scope.looks_up_hosts();
     services.sort_by(|a, b| {
         let (left, right) = (a.ranked(), b.ranked());
-        let private_first = a.is_public.cmp(&b.is_public);
-        let private_first = if ignores_audience {
-            Ordering::Equal
-        } else {
-            private_first
-        };
-        private_first
+        a.audience
+            .cmp(&b.audience)
             .then_with(|| age_order(&left, &right))
             .then_with(|| a.name().cmp(b.name()))
             .then_with(|| a.entry.namespace.cmp(&b.entry.namespace))
@@ -211,7 +204,7 @@ fn expand<'a>(
     services: &mut Vec<Service<'a>>,
 ) {
     let entry = ranked.entry;
-    let is_public = entry.is_public();
+    let audience = query.scope.audience(entry);
     let egress = query.scope.own_port();
     let service = |host, address| Service {
         entry,
@@ -219,7 +212,7 @@ fn expand<'a>(
         address,
         port,
         egress,
-        is_public,
+        audience,
         sequence: ranked.sequence,
     };
     if let Some(bind) = query.scope.egress.and_then(|egress| egress.bind) {

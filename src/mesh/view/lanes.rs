@@ -12,11 +12,12 @@ use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry};
 
 use super::Query;
 
-/// Who is shown an entry: everyone, or one namespace.
+/// Who is shown an entry: everyone, one namespace, or its own. Each has a first in line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Scope {
     Everyone,
     Namespace(Box<str>),
+    Private(Box<str>),
 }
 
 /// The entries of one port that one scope sees, by the listener and filter chain they feed.
@@ -85,7 +86,10 @@ pub(super) fn slots(entry: &ServiceEntry) -> Vec<(Scope, &Port)> {
             .collect();
         names
             .into_iter()
-            .map(|name| Scope::Namespace(name.into()))
+            .map(|name| match entry.is_private_to(name) {
+                true => Scope::Private(name.into()),
+                false => Scope::Namespace(name.into()),
+            })
             .collect()
     };
     // Of two ports of one number, which istiod refuses, the first is the one that is read.

@@ -25,6 +25,7 @@ use lanes::{Lanes, Place, Scope, slots};
 pub(crate) use order::{age_order, kept_namespace, line_order};
 pub use others::Others;
 pub use overlay::{EntriesOnly, Overlay};
+pub(crate) use scope::Audience;
 pub use scope::SidecarScope;
 
 /// A ServiceEntry, or a Service in its form, and where it stands in line.
@@ -271,9 +272,14 @@ impl MeshView {
     /// Of every lane in which a dial can end the entries that can decide.
     fn first_in_line(&self, query: &Query<'_>, change: Change<'_>) -> BTreeSet<u64> {
         let except = change.hidden;
-        let namespace = query.scope.namespace;
+        let namespace = || query.scope.namespace.into();
         let mut found = BTreeSet::new();
-        for scope in [Scope::Everyone, Scope::Namespace(namespace.into())] {
+        let scopes = [
+            Scope::Everyone,
+            Scope::Namespace(namespace()),
+            Scope::Private(namespace()),
+        ];
+        for scope in scopes {
             let scopes = self.lanes.get(&query.port);
             let Some(lanes) = scopes.and_then(|scopes| scopes.get(&scope)) else {
                 continue;

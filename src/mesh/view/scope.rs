@@ -7,6 +7,14 @@ use crate::mesh::sidecar::{Egress, EgressPort};
 
 use super::{Ranked, age_order, line_order};
 
+/// Whom an entry is for, as far as that decides the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Audience {
+    Private,
+    Named,
+    Public,
+}
+
 /// What one egress listener of a sidecar shows it; without a Sidecar there is one listener, which shows
 /// whatever is exported to the client.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +62,26 @@ impl<'a> SidecarScope<'a> {
         self.is_newer && self.exact_hosts().is_some()
     }
 
+    /// Whose entries come first: those exported to named namespaces before the public ones
+    /// (`servicesExportedToNamespace` in `pilot/pkg/model/push_context.go`), and in older Istio before
+    /// them what the client's namespace exports to itself (`privateByNamespace` there).
+    pub(crate) fn audience(&self, entry: &ServiceEntry) -> Audience {
+        match entry.is_public() {
+            _ if self.looks_up_hosts() => Audience::Public,
+            true => Audience::Public,
+            false if !self.is_newer && *entry.namespace == *self.namespace => Audience::Private,
+            false => Audience::Named,
+        }
+    }
+
     /// The order in which it takes the entries of one host.
     pub(crate) fn order(&self, a: &Ranked<'_>, b: &Ranked<'_>) -> Ordering {
         match self.looks_up_hosts() {
             true => age_order(a, b).then_with(|| a.sequence.cmp(&b.sequence)),
-            false => line_order(a, b),
+            false => {
+                let audiences = self.audience(a.entry).cmp(&self.audience(b.entry));
+                audiences.then_with(|| line_order(a, b))
+            }
         }
     }
 
