@@ -1,6 +1,8 @@
 //! ServiceEntries: few values of each field, so that entries meet on a port, an address or a host.
 //! What stands in a list more than once comes more often.
 
+use std::collections::BTreeSet;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -239,6 +241,19 @@ fn texts(fields: &Map<String, Value>, field: &str) -> Vec<String> {
     let list = fields.get(field).and_then(Value::as_array);
     let texts = list.into_iter().flatten().filter_map(Value::as_str);
     texts.map(str::to_owned).collect()
+}
+
+/// Whether two of them have a host and the namespace in common.
+pub(super) fn are_alike(entries: &[Value]) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut hosts = entries.iter().flat_map(|entry| {
+        let namespace = entry["metadata"]["namespace"].to_string();
+        let hosts = entry["spec"]["hosts"].as_array().expect("hosts");
+        hosts
+            .iter()
+            .map(move |host| (namespace.clone(), host.to_string()))
+    });
+    !hosts.all(|host| seen.insert(host))
 }
 
 /// Only newer istiods know its resolution.

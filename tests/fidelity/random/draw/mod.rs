@@ -86,8 +86,10 @@ fn drawn() -> BoxedStrategy<Drawn> {
                 if entries.iter().any(entry::is_dynamic) {
                     shape["istio"] = json!("1.31");
                 }
-                // The order in time costs a second an entry; otherwise hosts and namespaces decide.
-                if in_one_second && entries.len() > 1 {
+                // Time costs a second an entry. Otherwise hosts and namespaces decide the order, unless
+                // they are the same as well.
+                let is_clear = entries.len() > 1 && !entry::are_alike(&entries);
+                if in_one_second && is_clear {
                     shape["in-one-second"] = json!(true);
                 }
                 shape["objects"] = entries.into_iter().enumerate().map(entry::named).collect();
