@@ -384,6 +384,38 @@ fn equal_timestamps_fall_back_to_host_and_namespace() {
 }
 
 #[test]
+fn one_second_host_and_namespace_leave_the_order_to_chance() {
+    let first = json!({"protocol": "TCP"});
+    let table = [
+        // The older one has the cluster, and with NONE it forwards to whatever was dialled.
+        (
+            json!({"protocol": "TCP", "resolution": "DNS"}),
+            Outcome::Unknown,
+        ),
+        (json!({"protocol": "TCP", "number": 8080}), Outcome::Tunnel),
+        (
+            json!({"protocol": "HTTP", "hosts": ["b.test"]}),
+            Outcome::NotFound,
+        ),
+    ];
+    let environment = Environment::default();
+    for (second, expected) in table {
+        let mut entries = [entry(&first, 1), entry(&second, 2)];
+        for entry in &mut entries {
+            entry.created = Some(1_700_000_000);
+        }
+        let outcome = |entries: &[ServiceEntry]| {
+            simulate(&view(entries), &connect("10.20.0.6"), &environment).outcome
+        };
+        assert_eq!(outcome(&entries), expected, "{second}");
+        entries.reverse();
+        assert_eq!(outcome(&entries), expected, "{second}, seen first");
+        entries[0].created = Some(1_700_000_001);
+        assert_ne!(outcome(&entries), Outcome::Unknown, "{second}, younger");
+    }
+}
+
+#[test]
 fn the_view_is_updated_one_object_at_a_time() {
     let names = names();
     let environment = Environment {

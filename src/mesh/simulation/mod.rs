@@ -29,7 +29,7 @@ use super::destination_rule::DestinationRule;
 use super::labels::Labels;
 use super::service_entry::{ServiceEntry, is_allocated};
 use super::sidecar::Sidecar;
-use super::view::{Mesh, Query, SidecarScope, Unmodelled};
+use super::view::{Backwards, Mesh, Query, SidecarScope, Unmodelled, are_tied};
 pub use environment::{Environment, IstioVersion, Names, OutboundPolicy};
 use listener::{Listener, Listeners};
 use service::Service;
@@ -201,6 +201,8 @@ pub(crate) enum Trail<'a> {
     Clients(&'a Sidecar, Outcome, Outcome),
     /// An address that istiod allocates, and nothing in view tells to whom.
     Allocated,
+    /// Entries of this host were created in the same second: what it comes to in either order.
+    Tied(Blame<'a>, Outcome, Outcome),
     /// The outbound policy does not exist in that version.
     NoSuchPolicy,
     /// The way through the listeners.
@@ -264,13 +266,13 @@ pub fn simulate<'a>(
         return unknown(Trail::NoSuchPolicy);
     }
     if version == IstioVersion::OLDEST {
-        return predict(mesh, dial, environment, Behaviour::Old);
+        return either_way(mesh, dial, environment, Behaviour::Old);
     }
-    let newest = predict(mesh, dial, environment, Behaviour::New);
+    let newest = either_way(mesh, dial, environment, Behaviour::New);
     if version == IstioVersion::NEWEST {
         return newest;
     }
-    let oldest = predict(mesh, dial, environment, Behaviour::Old);
+    let oldest = either_way(mesh, dial, environment, Behaviour::Old);
     if oldest.outcome != newest.outcome {
         return unknown(Trail::Versions(oldest.outcome, newest.outcome));
     }
@@ -286,6 +288,28 @@ pub(crate) enum Behaviour {
     /// One namespace a host is kept; ports join only where resolution, labels, selector and
     /// exportTo agree; `targetPort` is honoured with NONE.
     New,
+}
+
+/// What becomes of the dial in whichever order istiod takes entries that are alike in creation time, host
+/// and namespace.
+fn either_way<'a>(
+    mesh: &'a dyn Mesh,
+    dial: &Dial,
+    environment: &Environment<'_>,
+    behaviour: Behaviour,
+) -> Prediction<'a> {
+    let prediction = predict(mesh, dial, environment, behaviour);
+    let Some(by) = prediction.by else {
+        return prediction;
+    };
+    if !are_tied(mesh, by.host, &by.entry.namespace) {
+        return prediction;
+    }
+    let other = predict(&Backwards(mesh), dial, environment, behaviour).outcome;
+    if other == prediction.outcome {
+        return prediction;
+    }
+    unknown(Trail::Tied(by, prediction.outcome, other))
 }
 
 fn predict<'a>(

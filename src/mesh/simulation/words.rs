@@ -83,6 +83,11 @@ impl Prediction<'_> {
                 "istiod allocates {} to some host, and the status of no entry in view says to which",
                 dial.address
             ),
+            Trail::Tied(by, one, other) => format!(
+                "several entries in namespace {} list {} and were created in the same second: which of them comes first is left to chance ({one} or {other})",
+                shown(&by.entry.namespace, NAME_CHARACTERS),
+                shown(by.host, HOST_CHARACTERS)
+            ),
             Trail::NoSuchPolicy => format!(
                 "ALLOW_ANY_DYNAMIC_DNS came with Istio 1.31; {} does not know it",
                 environment.version

@@ -5,6 +5,7 @@
 //! is how an object under review, or its repaired twin, is judged.
 
 mod alone;
+mod backwards;
 mod lanes;
 mod order;
 mod others;
@@ -21,6 +22,7 @@ use super::service_entry::{Registry, Resolution, ServiceEntry, is_allocated};
 use super::sidecar::Sidecar;
 use super::workload_entry::WorkloadEntry;
 pub use alone::Alone;
+pub(crate) use backwards::{Backwards, are_tied};
 use lanes::{Lanes, Place, Scope, slots};
 pub(crate) use order::{age_order, kept_namespace, line_order};
 pub use others::Others;
