@@ -243,17 +243,15 @@ fn texts(fields: &Map<String, Value>, field: &str) -> Vec<String> {
     texts.map(str::to_owned).collect()
 }
 
-/// Whether two of them have a host and the namespace in common.
-pub(super) fn are_alike(entries: &[Value]) -> bool {
+/// Takes away those that have the namespace and a host of one before them.
+pub(super) fn drop_alike(entries: &mut Vec<Value>) {
     let mut seen = BTreeSet::new();
-    let mut hosts = entries.iter().flat_map(|entry| {
-        let namespace = entry["metadata"]["namespace"].to_string();
+    entries.retain(|entry| {
         let hosts = entry["spec"]["hosts"].as_array().expect("hosts");
-        hosts
-            .iter()
-            .map(move |host| (namespace.clone(), host.to_string()))
+        let namespace = &entry["metadata"]["namespace"];
+        let mut names = hosts.iter().map(|host| format!("{namespace} {host}"));
+        names.all(|name| seen.insert(name))
     });
-    !hosts.all(|host| seen.insert(host))
 }
 
 /// Only newer istiods know its resolution.
