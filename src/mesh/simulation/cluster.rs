@@ -35,6 +35,8 @@ pub(crate) enum Target {
     Unresolved(String),
     /// To the endpoints of whichever entry of the host istiod saw last.
     Contested,
+    /// To whatever Envoy knew before: it refuses all endpoints of an assignment with a host name in it.
+    Refused,
     /// To what a Service and an entry of one host make of each other.
     InBothRegistries,
     /// The cluster does not exist, because another entry owns the host's.
@@ -49,7 +51,9 @@ impl Target {
             Self::Dialled | Self::Selected | Self::Behind(_) => Outcome::Tunnel,
             Self::Port(_) | Self::Elsewhere(_) => Outcome::Hijacked,
             Self::Empty | Self::Missing | Self::NotDynamic => Outcome::NoEndpoints,
-            Self::Contested | Self::InBothRegistries | Self::Unresolved(_) => Outcome::Unknown,
+            Self::Contested | Self::Refused | Self::InBothRegistries | Self::Unresolved(_) => {
+                Outcome::Unknown
+            }
         }
     }
 }
@@ -88,12 +92,18 @@ pub(crate) fn resolve<'a>(
         _ => {
             let mut sharing = rivals.clone();
             sharing.retain(|rival| rival.entry.namespace == owner.entry.namespace);
+            // Older istiods send host names among IPs.
+            if behaviour == Behaviour::Old
+                && base.entry.resolution == Resolution::Static
+                && has_names(mesh, base.entry, port, service.host)
+            {
+                return Target::Refused;
+            }
             // Older istiods keep the endpoints of one entry a host, on whichever port.
             if behaviour == Behaviour::Old && sharing.len() > 1 {
                 return Target::Contested;
             }
-            let endpoints =
-                Endpoints::collect(mesh, &sharing, base.entry, service.host, &port.name);
+            let endpoints = Endpoints::collect(mesh, &sharing, base.entry, service.host, port);
             endpoints.judge(dial, environment)
         }
     }
@@ -185,6 +195,27 @@ fn forwards_dynamically(port: &Port) -> bool {
     )
 }
 
+/// Whether an entry brings endpoints that are no IPs beside some that are.
+fn has_names(mesh: &dyn Mesh, entry: &ServiceEntry, port: &Port, host: &str) -> bool {
+    let endpoints = of_entry(mesh, entry, port, host);
+    let is_ip = |(address, _): &(&str, u16)| address.parse::<IpAddr>().is_ok();
+    endpoints.iter().any(is_ip) && !endpoints.iter().all(is_ip)
+}
+
+/// The port of an entry whose endpoints are behind a port of its host: that of the same name, or in newer
+/// Istio, for listeners and for clusters that carry their endpoints, that of the same number
+/// (`LegacyClusterPortKey` in `pilot/pkg/model/endpointshards.go`).
+pub(crate) fn port_behind<'a>(
+    entry: &'a ServiceEntry,
+    port: &Port,
+    by_number: bool,
+) -> Option<&'a Port> {
+    if by_number && entry.registry == Registry::Istio {
+        return entry.port(port.number);
+    }
+    entry.ports.iter().find(|own| own.name == port.name)
+}
+
 /// What one entry brings to a host's port: its endpoints, the WorkloadEntries that it selects, or the
 /// name itself.
 pub(crate) fn of_entry<'a>(
@@ -238,20 +269,21 @@ struct Endpoints<'a> {
 }
 
 impl<'a> Endpoints<'a> {
-    /// Endpoints are shared by all entries of a host in a namespace and found by port name. Where
-    /// two of them bring different ones, what istiod keeps depends on the order in which it saw
-    /// them (measured on both ends of the version range).
+    /// Endpoints are shared by all entries of a host in a namespace. Where two of them bring different
+    /// ones, what istiod keeps depends on the order in which it saw them (measured on both ends of the
+    /// version range). Those that Envoy is sent as IPs are found by the port's name.
     fn collect(
         mesh: &'a dyn Mesh,
         sharing: &[Ranked<'a>],
         base: &'a ServiceEntry,
         host: &'a str,
-        port_name: &str,
+        port: &Port,
     ) -> Self {
+        let by_number = base.resolution.is_dns();
         let mut addresses = Vec::new();
         let (mut selected, mut contested) = (false, false);
         for entry in sharing.iter().map(|ranked| ranked.entry) {
-            let Some(port) = entry.ports.iter().find(|port| &*port.name == port_name) else {
+            let Some(port) = port_behind(entry, port, by_number) else {
                 continue;
             };
             let mut own = of_entry(mesh, entry, port, host);

@@ -13,7 +13,7 @@ use crate::mesh::sidecar::{EgressBind, EgressPort};
 use crate::mesh::view::{Audience, Mesh, Query, Ranked, SidecarScope, age_order, kept_namespace};
 
 use super::Blame;
-use super::cluster::of_entry;
+use super::cluster::{of_entry, port_behind};
 
 /// One host at one address, on the port that is dialled.
 #[derive(Clone, Copy, Debug)]
@@ -266,7 +266,7 @@ fn binds(
     if port.protocol.is_http() || query.scope.own_port().is_some() {
         return vec![Bind::Anywhere];
     }
-    let endpoints = host_endpoints(mesh, entry, host, port);
+    let endpoints = host_endpoints(mesh, entry, host, port, query.scope.is_newer);
     // A headless Service without endpoints listens nowhere, on either measured version.
     if endpoints.is_empty() && !is_service {
         return vec![Bind::Anywhere];
@@ -283,15 +283,28 @@ fn host_endpoints<'a>(
     entry: &ServiceEntry,
     host: &'a str,
     port: &Port,
+    is_newer: bool,
 ) -> BTreeSet<&'a str> {
-    let rivals = mesh.with_host(host);
-    let sharing = rivals
-        .into_iter()
-        .filter(|rival| rival.entry.namespace == entry.namespace);
-    let endpoints = sharing.flat_map(|rival| {
-        let mut ports = rival.entry.ports.iter();
-        let own = ports.find(|own| own.name == port.name);
-        own.map(|own| of_entry(mesh, rival.entry, own, host))
+    let mut sharing = mesh.with_host(host);
+    sharing.retain(|rival| rival.entry.namespace == entry.namespace);
+    sharing.sort_by(|a, b| age_order(a, b).then_with(|| a.sequence.cmp(&b.sequence)));
+    let last = sharing.last();
+    // Older Istio goes by the names and numbers that the youngest entry gives its ports (`CopyEndpoints` in
+    // `pilot/pkg/model/endpointshards.go`, where each service of a host takes the place of the last).
+    let named = |own: &Port| {
+        let known = last.iter().flat_map(|last| &last.entry.ports);
+        known
+            .filter(|known| known.number == port.number)
+            .any(|known| known.name == own.name)
+    };
+    let endpoints = sharing.iter().flat_map(|rival| {
+        let behind = if is_newer {
+            port_behind(rival.entry, port, true)
+        } else {
+            rival.entry.ports.iter().find(|own| named(own))
+        };
+        behind
+            .map(|own| of_entry(mesh, rival.entry, own, host))
             .unwrap_or_default()
     });
     endpoints.map(|(address, _)| address).collect()

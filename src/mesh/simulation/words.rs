@@ -266,7 +266,10 @@ impl Way<'_> {
                         let endpoints = kubernetes::endpoints(endpoints);
                         format!("{cluster}: forwarded to {endpoints}")
                     }
-                    Target::Contested | Target::InBothRegistries | Target::Unresolved(_) => {
+                    Target::Contested
+                    | Target::Refused
+                    | Target::InBothRegistries
+                    | Target::Unresolved(_) => {
                         format!("{cluster}: cannot be told")
                     }
                     Target::Empty => format!("{cluster}: no endpoint, closed"),
@@ -361,6 +364,9 @@ fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String
         Target::Behind(_) => format!("{name} forwards it to the endpoints of {host}"),
         Target::InBothRegistries => format!(
             "{host} is the host of a Service and of a ServiceEntry; which of them then decides was not measured"
+        ),
+        Target::Refused => format!(
+            "{name} has resolution {resolution} and names among its endpoints' IPs, which older istiods send and Envoy refuses: it keeps the endpoints that it knew before"
         ),
         Target::Contested => format!(
             "several entries in namespace {} list {host} and bring different endpoints; which of them istiod keeps depends on the order in which it saw them",
