@@ -164,6 +164,7 @@ fn dials(
         outbound,
         version: lab.version,
         names: Some(&names),
+        captures_dns: shape.dns_capture,
         ..Environment::default()
     };
     let mut disagreements = Vec::new();

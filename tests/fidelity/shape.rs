@@ -24,7 +24,7 @@ pub(crate) struct Shape {
     istio: Option<String>,
     /// Whether applications ask their sidecars for names, so that entries get addresses allocated.
     #[serde(default)]
-    dns_capture: bool,
+    pub(crate) dns_capture: bool,
     /// Whether they are created without waiting for the clock, so that other things than age decide.
     #[serde(default)]
     pub(crate) in_one_second: bool,

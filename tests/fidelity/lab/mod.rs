@@ -161,7 +161,8 @@ impl Lab {
 
     /// Takes all that was stored away.
     pub(crate) fn clear(&self) {
-        for object in self.site.stored.lock().expect("objects").drain(..) {
+        let stored = std::mem::take(&mut *self.site.stored.lock().expect("objects"));
+        for object in stored {
             let answer = self.site.send("DELETE", &objects::path(&object), "{}");
             assert!(answer.is_allowed(), "{answer:?}");
         }
@@ -175,8 +176,8 @@ impl Lab {
     /// Waits until the sidecar of an application acts on all that was stored and set before: first until
     /// istiod has it, then until Envoy has what came after it.
     pub(crate) fn settle(&self, client: &Application) {
-        self.istiod
-            .await_objects(&self.site.stored.lock().expect("objects"));
+        let stored = self.site.stored.lock().expect("objects").clone();
+        self.istiod.await_objects(&stored);
         let number = self.site.markers.fetch_add(1, Ordering::Relaxed);
         // Nobody dials these addresses or a port from 20000 on.
         let address = match client.family {

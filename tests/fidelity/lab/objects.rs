@@ -52,8 +52,9 @@ fn list<'v>(object: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value>
     list.into_iter().flatten()
 }
 
-/// Lets a Sidecar's clients see the markers. One without egress listeners imports everything; where
-/// none takes what the others leave, one is added that takes nothing but markers.
+/// Lets a Sidecar's clients see the markers, and whoever is to see nothing nothing else. One without
+/// egress listeners imports everything; where none takes what the others leave, one is added that takes
+/// nothing but markers.
 pub(super) fn with_markers(object: &Value) -> Value {
     let mut object = object.clone();
     if object["kind"] != "Sidecar" {
@@ -66,7 +67,11 @@ pub(super) fn with_markers(object: &Value) -> Value {
     let mut listeners = egress.iter_mut();
     let catch_all = listeners.find(|listener| listener.get("port").is_none());
     match catch_all.and_then(|listener| listener["hosts"].as_array_mut()) {
-        Some(hosts) => hosts.push(markers),
+        Some(hosts) => {
+            // It hides the markers, too, for newer istiods.
+            hosts.retain(|host| host != "~/*");
+            hosts.push(markers);
+        }
         None => egress.push(json!({"hosts": [markers]})),
     }
     object
@@ -82,6 +87,8 @@ pub(super) struct Inventory {
     objects: BTreeMap<[String; 3], u64>,
     /// Of Services.
     endpoints: Endpoints,
+    /// The addresses of WorkloadEntries, which may be behind any Service.
+    workloads: BTreeSet<String>,
     /// The hosts of Services that nobody sees: newer istiods take in no endpoints of theirs.
     unseen: BTreeSet<String>,
 }
@@ -97,6 +104,10 @@ impl Inventory {
             let version = text(object, "/metadata/resourceVersion");
             let name = text(object, "/metadata/name");
             inventory.add(text(object, "/kind"), namespace(object), name, version);
+            if object["kind"] == "WorkloadEntry" {
+                let address = text(object, "/spec/address");
+                inventory.workloads.insert(address.to_owned());
+            }
             let exported = "/metadata/annotations/networking.istio.io~1exportTo";
             if text(object, exported) == "~" {
                 inventory.unseen.insert(host(name, object));
@@ -169,19 +180,21 @@ impl Inventory {
         };
         self.objects.len() == wanted.objects.len()
             && wanted.objects.iter().all(is_there)
-            && wanted
-                .seen(&self.endpoints)
-                .eq(wanted.seen(&wanted.endpoints))
+            && wanted.told(&self.endpoints) == wanted.told(&wanted.endpoints)
     }
 
-    /// What is to be seen of endpoints.
-    fn seen<'e>(
-        &self,
-        endpoints: &'e Endpoints,
-    ) -> impl Iterator<Item = (&'e String, &'e BTreeSet<String>)> {
-        endpoints
+    /// What is for the slices to tell of endpoints.
+    fn told<'e>(&self, endpoints: &'e Endpoints) -> BTreeSet<(&'e str, &'e str)> {
+        let seen = endpoints
             .iter()
-            .filter(|(host, _)| !self.unseen.contains(*host))
+            .filter(|(host, _)| !self.unseen.contains(*host));
+        let pairs = seen.flat_map(|(host, addresses)| {
+            let addresses = addresses.iter();
+            addresses.map(move |address| (host.as_str(), address.as_str()))
+        });
+        pairs
+            .filter(|(_, address)| !self.workloads.contains(*address))
+            .collect()
     }
 }
 
