@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
+use super::beside::CLUSTER_IP;
+
 /// Those beside the plain ones: to where, and how it is spoken there, with which server name.
 const OTHERS: &[(&str, &str, Option<&str>)] = &[
     ("10.99.0.1:3128", "HTTP/1.1", None),
@@ -46,6 +48,13 @@ pub(super) fn of(from: &str, (others, second): Others) -> Vec<Value> {
         dials.extend(plain.map(|dial| written(second, dial)));
     }
     dials
+}
+
+/// Those of the Service.
+pub(super) fn of_service(from: &str) -> Vec<Value> {
+    let ports = [3128, 8080].map(|port| format!("{CLUSTER_IP}:{port}"));
+    let dials = ports.iter().map(|to| written(from, (to, "HTTP/1.1", None)));
+    dials.collect()
 }
 
 fn written(from: &str, (to, speaks, server_name): (&str, &str, Option<&str>)) -> Value {

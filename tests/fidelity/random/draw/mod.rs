@@ -2,6 +2,7 @@
 //!
 //! A shape is here what is in a file of `shapes/`, so that one that disagrees can become such a file.
 
+mod beside;
 mod dials;
 mod entry;
 mod shrink;
@@ -71,27 +72,45 @@ fn drawn() -> BoxedStrategy<Drawn> {
         1 => vec(entry::entry(), 4),
     ];
     let from = select(&["default", "default", "default", "a"][..]);
-    (
+    let strategies = (
         policies,
         prop::bool::weighted(0.3),
         entries,
         prop::bool::weighted(0.85),
         from,
         dials::others(),
-    )
+        // Older or younger than the entries.
+        (beside::objects(), any::<bool>()),
+    );
+    strategies
         .prop_map(
-            |(outbound, on_older, mut entries, in_one_second, from, others)| {
-                let mut shape = json!({"dials": dials::of(from, others)});
+            |(
+                outbound,
+                on_older,
+                mut entries,
+                in_one_second,
+                from,
+                others,
+                (mut beside, older),
+            )| {
+                let mut dials = dials::of(from, others);
+                if beside.iter().any(|object| object["kind"] == "Service") {
+                    dials.extend(dials::of_service(from));
+                }
+                let mut shape = json!({"dials": dials});
                 // Older ones do not know the value.
                 if entries.iter().any(entry::is_dynamic) {
                     shape["istio"] = json!("1.31");
                 }
                 // To tell them apart by time costs a second an entry; otherwise hosts and namespaces do.
-                if in_one_second && entries.len() > 1 {
+                if in_one_second && entries.len() + beside.len() > 1 {
                     entry::drop_alike(&mut entries);
                     shape["in-one-second"] = json!(true);
                 }
-                shape["objects"] = entries.into_iter().enumerate().map(entry::named).collect();
+                let entries = entries.into_iter().enumerate().map(entry::named);
+                let place = if older { beside.len() } else { 0 };
+                beside.splice(place..place, entries);
+                shape["objects"] = json!(beside);
                 Drawn {
                     seed: 0,
                     outbound,
