@@ -32,6 +32,25 @@ pub(super) fn collection(object: &Value) -> String {
     format!("{group}/namespaces/{}/{plural}", namespace(object))
 }
 
+/// Each kind, with the path of all its objects.
+pub(super) fn everywhere() -> impl Iterator<Item = (&'static str, String)> {
+    let kinds = KINDS.iter();
+    kinds.map(|(kind, group, plural)| (*kind, format!("{group}/{plural}")))
+}
+
+/// The objects of a list, without the API server's own.
+pub(super) fn ours<'v>(
+    kind: &'v str,
+    items: impl Iterator<Item = &'v Value>,
+) -> impl Iterator<Item = Value> {
+    let ours = items.filter(|object| text(object, "/metadata/name") != "kubernetes");
+    ours.map(move |object| {
+        let mut object = object.clone();
+        object["kind"] = json!(kind);
+        object
+    })
+}
+
 /// The path of one object.
 pub(super) fn path(object: &Value) -> String {
     format!("{}/{}", collection(object), text(object, "/metadata/name"))

@@ -20,7 +20,7 @@ use tunnelguard::mesh::simulation::OutboundPolicy;
 
 use crate::harness::transcript::{play_transcript, printed_by};
 use crate::harness::{await_some, get, repository, series};
-use crate::lab::{Child, Lab};
+use crate::lab::{Application, Child, Lab};
 pub(crate) use show::show;
 
 /// The namespace of the application and of jane's entries.
@@ -51,7 +51,7 @@ impl<'a> Story<'a> {
     fn begin(lab: &'a Lab) -> Self {
         lab.clear();
         lab.set_outbound(OutboundPolicy::RegistryOnly);
-        lab.settle(NAMESPACE);
+        lab.settle(&Application::default());
         let story = Self {
             lab,
             directory: tempfile::tempdir().expect("a temporary directory"),
@@ -80,7 +80,8 @@ impl<'a> Story<'a> {
         }
         let printed = printed_by(&mut self.shell(prompt), command);
         if prompt == "jane" {
-            self.lab.settle(NAMESPACE);
+            self.lab.adopt();
+            self.lab.settle(&Application::default());
         }
         printed
     }
@@ -161,6 +162,7 @@ impl Drop for Story<'_> {
         for command in commands {
             printed_by(&mut self.shell("admin"), &command);
         }
+        self.lab.adopt();
     }
 }
 
