@@ -53,9 +53,15 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             ),
             (None, false) => ("write the host out".to_owned(), "write the host out"),
         };
+        // istiod acts on what gets in all the same, and no name server knows a wildcard.
+        let unanswered = if claim.worst().is_some() && !several {
+            ", and where one gets in every connection is closed, for DNS has no answer for it"
+        } else {
+            ""
+        };
         let words = Words {
             what: format!(
-                "istiod rejects {kind} on the TCP port of {{proxy}} with resolution {resolution}"
+                "istiod rejects {kind} on the TCP port of {{proxy}} with resolution {resolution}{unanswered}"
             ),
             edit: capitalised(&edit),
             brief: Brief::new(
@@ -94,7 +100,7 @@ mod tests {
                 (
                     "a wildcard with DNS",
                     "{hosts: ['*.proxy.corp'], addresses: [10.20.0.5], resolution: DNS, ports: [{number: 3128, name: p, protocol: TCP}]}",
-                    "warning, unsafe",
+                    "error, unsafe",
                 ),
                 (
                     "two hosts with NONE",
