@@ -31,8 +31,11 @@ endef
 help: ## Show the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# The same random shapes every time: `make fidelity` draws new ones.
+test: export SEED ?= 1
+test: export SHAPES ?= 100
 .PHONY: test
-test: fmt-check lint docs deny unit e2e ## Run everything that CI runs
+test: fmt-check lint docs deny unit e2e fidelity ## Run everything that CI runs
 
 .PHONY: unit
 unit: ## Run the tests
