@@ -5,11 +5,11 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 use libtest_mimic::Failed;
-use serde_json::json;
+use serde_json::{Value, json};
 use tunnelguard::commands::mesh_of;
 use tunnelguard::mesh::simulation::OutboundPolicy;
 use tunnelguard::mesh::validation::validate;
-use tunnelguard::mesh::{Dial, Environment, MeshView, Outcome, ServiceEntry, Speech, simulate};
+use tunnelguard::mesh::{Dial, Environment, Outcome, ServiceEntry, Speech, simulate};
 
 use crate::harness::await_some;
 use crate::lab::{Lab, names};
@@ -70,7 +70,7 @@ pub(crate) fn compare(lab: &Lab, shape: &Shape, outbound: OutboundPolicy) -> Res
     lab.set_outbound(outbound);
     lab.clear();
     match stored(lab, shape) {
-        Some(mesh) => disagreements.extend(dials(lab, shape, &mesh, outbound, &mut totals)),
+        Some(objects) => disagreements.extend(dials(lab, shape, objects, outbound, &mut totals)),
         None => totals.refused += 1,
     }
     totals.disagreed = disagreements.len();
@@ -117,9 +117,9 @@ fn verdicts(lab: &Lab, shape: &Shape, totals: &mut Totals) -> Vec<String> {
     disagreements
 }
 
-/// The mesh of the objects as stored, one after the other. Nothing if the API server refuses one; then
-/// so must the prediction.
-fn stored(lab: &Lab, shape: &Shape) -> Option<MeshView> {
+/// The objects as stored, one after the other. Nothing if the API server refuses one; then so must the
+/// prediction.
+fn stored(lab: &Lab, shape: &Shape) -> Option<Vec<Value>> {
     let mut stored = Vec::new();
     let mut newest = None;
     for object in &shape.objects {
@@ -147,18 +147,24 @@ fn stored(lab: &Lab, shape: &Shape) -> Option<MeshView> {
         newest = Some(created.as_second());
         stored.push(answer.body);
     }
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": stored});
-    Some(mesh_of(&list.to_string()))
+    Some(stored)
 }
 
 /// What each dial meets.
 fn dials(
     lab: &Lab,
     shape: &Shape,
-    mesh: &MeshView,
+    mut objects: Vec<Value>,
     outbound: OutboundPolicy,
     totals: &mut Totals,
 ) -> Vec<String> {
+    let named: Vec<&str> = shape.named().collect();
+    let allocated = match shape.dns_capture {
+        true => lab.allocate(&mut objects, &named),
+        false => Vec::new(),
+    };
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    let mesh = mesh_of(&list.to_string());
     let names = names();
     let environment = Environment {
         outbound,
@@ -169,12 +175,12 @@ fn dials(
     };
     let mut disagreements = Vec::new();
     let mut settled = None;
-    for (client, dial) in shape.dials() {
+    for (client, dial) in shape.dials(&allocated) {
         if settled.as_ref() != Some(&client) {
             lab.settle(&client);
             settled = Some(client);
         }
-        let prediction = simulate(mesh, &dial, &environment);
+        let prediction = simulate(&mesh, &dial, &environment);
         // Where two share the load, three dials miss the other one in eight times, forty never.
         let times = if prediction.outcome == Outcome::Hijacked {
             40

@@ -11,7 +11,7 @@ use tunnelguard::mesh::simulation::IstioVersion;
 use tunnelguard::mesh::{Dial, Speech};
 
 use crate::harness::repository;
-use crate::lab::{Application, Family};
+use crate::lab::{Allocated, Application, Family};
 
 /// One file of `shapes/`.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,7 +36,8 @@ pub(crate) struct Shape {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Dialled {
-    to: SocketAddr,
+    /// `IP:port`, or `host:port` for the address that istiod allocated to the host.
+    to: Box<str>,
     /// The application's namespace.
     from: Option<Box<str>>,
     /// Its labels, by which Sidecars and DestinationRules select it.
@@ -87,37 +88,62 @@ impl Shape {
         only.is_none_or(|only| only.parse() == Ok(version))
     }
 
+    /// The hosts that are dialled at the addresses that istiod allocates to them.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
+        let dials = self.dials.iter();
+        dials.filter_map(|dialled| match dialled.to.parse::<SocketAddr>() {
+            Ok(_) => None,
+            Err(_) => Some(dialled.target().0),
+        })
+    }
+
     /// The dials, each with who makes it, those of one application together.
-    pub(crate) fn dials(&self) -> Vec<(Application, Dial)> {
+    pub(crate) fn dials(&self, allocated: &[Allocated]) -> Vec<(Application, Dial)> {
         let dials = self.dials.iter();
         let mut dials: Vec<_> = dials
-            .map(|dialled| (self.application(dialled), dialled.dial()))
+            .map(|dialled| {
+                let dial = dialled.dial(allocated);
+                let application = Application {
+                    namespace: dial.namespace.clone(),
+                    labels: dialled.labels.clone(),
+                    family: Family::of(dial.address),
+                    dns_capture: self.dns_capture,
+                };
+                (application, dial)
+            })
             .collect();
         dials.sort_by(|(one, _), (other, _)| one.cmp(other));
         dials
     }
-
-    fn application(&self, dialled: &Dialled) -> Application {
-        Application {
-            namespace: dialled.namespace(),
-            labels: dialled.labels.clone(),
-            family: Family::of(dialled.to.ip()),
-            dns_capture: self.dns_capture,
-        }
-    }
 }
 
 impl Dialled {
+    fn target(&self) -> (&str, u16) {
+        let (host, port) = self.to.rsplit_once(':').expect("a port");
+        (host, port.parse().expect("a port"))
+    }
+
+    fn address(&self, allocated: &[Allocated]) -> SocketAddr {
+        if let Ok(address) = self.to.parse() {
+            return address;
+        }
+        let (host, port) = self.target();
+        let mut allocated = allocated.iter();
+        let found = allocated.find(|one| one.host == host && one.address.is_ipv4());
+        SocketAddr::new(found.expect("it was waited for").address, port)
+    }
+
     fn namespace(&self) -> Box<str> {
         self.from.clone().unwrap_or_else(|| "default".into())
     }
 
-    fn dial(&self) -> Dial {
+    fn dial(&self, allocated: &[Allocated]) -> Dial {
+        let to = self.address(allocated);
         Dial {
             namespace: self.namespace(),
             labels: Some(self.labels.clone()),
-            address: self.to.ip(),
-            port: self.to.port(),
+            address: to.ip(),
+            port: to.port(),
             speech: match self.speaks {
                 Speaks::Http11 => Speech::Connect,
                 Speaks::Http10 => Speech::ConnectHttp10,

@@ -23,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// What a dial met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Met {
-    /// The proxy dialled, or one behind the ClusterIP dialled, and through it the origin.
+    /// The proxy dialled, or one behind the virtual address dialled, and through it the origin.
     Tunnel,
     /// An answer of the sidecar's own.
     Refused(String),
@@ -66,7 +66,8 @@ impl fmt::Display for Met {
     }
 }
 
-/// Dials, and says what it met. Nobody is at a ClusterIP: whoever is `behind` it may answer.
+/// Dials, and says what it met. Nobody is at a ClusterIP, or at an address that
+/// istiod allocated: whoever is `behind` it may answer.
 pub(crate) async fn dial(dial: &Dial, behind: &[String], trust: &Arc<ClientConfig>) -> Met {
     match timeout(SILENCE, attempt(dial, behind, trust)).await {
         Err(_) => Met::Silence,

@@ -73,6 +73,30 @@ impl Pin {
     }
 }
 
+/// An address that istiod allocated to a host without one.
+#[derive(Clone, Debug)]
+pub(crate) struct Allocated {
+    pub(crate) namespace: String,
+    pub(crate) host: String,
+    pub(crate) address: IpAddr,
+}
+
+impl Allocated {
+    /// Those of a service, as `/debug/registryz` shows it.
+    fn of(service: &Value) -> Vec<Self> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let addresses = ["autoAllocatedIPv4Address", "autoAllocatedIPv6Address"];
+        let addresses = addresses.map(|field| text(&service[field]));
+        let known = addresses.iter().filter_map(|address| address.parse().ok());
+        let allocated = known.map(|address| Self {
+            namespace: text(&service["Attributes"]["Namespace"]),
+            host: text(&service["hostname"]),
+            address,
+        });
+        allocated.collect()
+    }
+}
+
 /// An istiod that serves.
 pub(crate) struct Istiod {
     child: Child,
@@ -131,6 +155,18 @@ impl Istiod {
             shown = Inventory::shown(&configz?, &registryz?, &shards?);
             shown.is_as(&wanted).then_some(())
         });
+    }
+
+    /// The addresses that it allocates to hosts, once those that are named have theirs.
+    pub(crate) fn await_allocated(&self, named: &[&str]) -> Vec<Allocated> {
+        await_some("istiod allocates addresses", || {
+            self.child.assert_alive();
+            let services: Value = serde_json::from_str(&get(HTTP, "/debug/registryz")?).ok()?;
+            let services = services.as_array()?.iter();
+            let allocated: Vec<Allocated> = services.flat_map(Allocated::of).collect();
+            let has = |host: &&str| allocated.iter().any(|one| one.host == **host);
+            named.iter().all(has).then_some(allocated)
+        })
     }
 
     /// What its validating webhook says of an object: nothing, or why not.

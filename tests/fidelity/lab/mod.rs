@@ -29,7 +29,7 @@ pub(crate) use client::Met;
 use envoy::Envoy;
 pub(crate) use envoy::{Application, Family};
 use istiod::Istiod;
-pub(crate) use istiod::Pin;
+pub(crate) use istiod::{Allocated, Pin};
 pub(crate) use names::names;
 
 /// Of istiod's own namespace; plaintext is what proxies outside the mesh speak; and Services may have
@@ -57,8 +57,6 @@ pub(crate) struct Site {
     trust: Arc<ClientConfig>,
     /// The same, in PEM.
     authority: String,
-    /// The objects of the shape and the markers, as stored.
-    stored: Mutex<Vec<Value>>,
     markers: AtomicU16,
 }
 
@@ -77,7 +75,6 @@ impl Site {
             client,
             trust,
             authority,
-            stored: Mutex::default(),
             markers: AtomicU16::new(0),
         }
     }
@@ -88,6 +85,16 @@ impl Site {
         let request = request.body(Body::from(body.as_bytes().to_vec()));
         let answer = Answer::to(&self.client, request.expect("a request"));
         self.runtime.block_on(answer).expect("an answer")
+    }
+
+    /// Every object of the kinds that a shape may hold.
+    fn stored(&self) -> Vec<Value> {
+        let lists = objects::lists().map(|(kind, path)| (kind, self.send("GET", &path, "")));
+        let objects = lists.flat_map(|(kind, answer)| {
+            assert!(answer.is_allowed(), "{answer:?}");
+            objects::listed(kind, answer.body)
+        });
+        objects.collect()
     }
 }
 
@@ -151,32 +158,35 @@ impl Lab {
     pub(crate) fn create(&self, object: &Value) -> Answer {
         let object = objects::with_markers(object);
         let path = objects::collection(&object);
-        let answer = self.site.send("POST", &path, &object.to_string());
-        if answer.is_allowed() {
-            let mut stored = self.site.stored.lock().expect("objects");
-            stored.push(answer.body.clone());
-        }
-        answer
+        self.site.send("POST", &path, &object.to_string())
     }
 
-    /// Takes all that was stored away.
+    /// Takes all that is stored away, whoever stored it.
     pub(crate) fn clear(&self) {
-        let stored = std::mem::take(&mut *self.site.stored.lock().expect("objects"));
-        for object in stored {
+        for object in self.site.stored() {
             let answer = self.site.send("DELETE", &objects::path(&object), "{}");
             assert!(answer.is_allowed(), "{answer:?}");
         }
     }
 
-    /// Takes what others stored and took away for its own doing.
-    pub(crate) fn adopt(&self) {
-        let mut stored = self.site.stored.lock().expect("objects");
-        stored.clear();
-        for (kind, path) in objects::everywhere() {
-            let answer = self.site.send("GET", &path, "");
-            let items = answer.body["items"].as_array().into_iter().flatten();
-            stored.extend(objects::ours(kind, items));
+    /// Waits until the hosts that are named have addresses allocated, and writes into the entries what
+    /// istiod allocated: newer ones store it in the status, older ones keep it to themselves.
+    pub(crate) fn allocate(&self, entries: &mut [Value], named: &[&str]) -> Vec<Allocated> {
+        let allocated = self.istiod.await_allocated(named);
+        for entry in entries {
+            let own = allocated.iter().filter(|one| {
+                let hosts = entry["spec"]["hosts"].as_array();
+                let mut hosts = hosts.into_iter().flatten();
+                entry["metadata"]["namespace"] == *one.namespace
+                    && hosts.any(|host| *host == *one.host)
+            });
+            let own = own.map(|one| json!({"host": one.host, "value": one.address}));
+            let own: Vec<Value> = own.collect();
+            if !own.is_empty() {
+                entry["status"] = json!({"addresses": own});
+            }
         }
+        allocated
     }
 
     /// What istiod's validating webhook has against an object.
@@ -187,8 +197,7 @@ impl Lab {
     /// Waits until the sidecar of an application acts on all that was stored and set before: first until
     /// istiod has it, then until Envoy has what came after it.
     pub(crate) fn settle(&self, client: &Application) {
-        let stored = self.site.stored.lock().expect("objects").clone();
-        self.istiod.await_objects(&stored);
+        self.istiod.await_objects(&self.site.stored());
         let number = self.site.markers.fetch_add(1, Ordering::Relaxed);
         // Nobody dials these addresses or a port from 20000 on.
         let address = match client.family {
@@ -223,8 +232,9 @@ impl Lab {
     /// Opens up to that many connections, and says what the first met that did not end where it was
     /// to: where load is balanced, only some go astray.
     pub(crate) fn dial(&self, dial: &Dial, behind: &[String], times: usize) -> Met {
+        let behind: Vec<String> = behind.iter().map(|one| names::resolved(one)).collect();
         let dialled = || {
-            let dialled = client::dial(dial, behind, &self.site.trust);
+            let dialled = client::dial(dial, &behind, &self.site.trust);
             self.site.runtime.block_on(dialled)
         };
         let mut met = (0..times).map(|_| dialled());

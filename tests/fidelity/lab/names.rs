@@ -23,6 +23,15 @@ pub(crate) fn names() -> Names {
         .collect()
 }
 
+/// The IP and port of an endpoint that may be written with a name.
+pub(super) fn resolved(endpoint: &str) -> String {
+    let known = NAMES.iter().find_map(|(name, address)| {
+        let port = endpoint.strip_prefix(name)?.strip_prefix(':')?;
+        Some(format!("{}:{port}", IpAddr::from(*address)))
+    });
+    known.unwrap_or_else(|| endpoint.to_owned())
+}
+
 /// Answers for as long as the program runs.
 pub(crate) fn serve() {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).expect("the port of DNS");

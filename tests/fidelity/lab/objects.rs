@@ -32,23 +32,29 @@ pub(super) fn collection(object: &Value) -> String {
     format!("{group}/namespaces/{}/{plural}", namespace(object))
 }
 
-/// Each kind, with the path of all its objects.
-pub(super) fn everywhere() -> impl Iterator<Item = (&'static str, String)> {
+/// The path of all objects of each kind.
+pub(super) fn lists() -> impl Iterator<Item = (&'static str, String)> {
     let kinds = KINDS.iter();
     kinds.map(|(kind, group, plural)| (*kind, format!("{group}/{plural}")))
 }
 
-/// The objects of a list, without the API server's own.
-pub(super) fn ours<'v>(
-    kind: &'v str,
-    items: impl Iterator<Item = &'v Value>,
-) -> impl Iterator<Item = Value> {
-    let ours = items.filter(|object| text(object, "/metadata/name") != "kubernetes");
-    ours.map(move |object| {
-        let mut object = object.clone();
-        object["kind"] = json!(kind);
-        object
+/// The objects of a list, which does not repeat their kind. The API server's own Service is always
+/// there.
+pub(super) fn listed(kind: &'static str, mut list: Value) -> impl Iterator<Item = Value> {
+    let items = list["items"].as_array_mut().map(std::mem::take);
+    let items = items
+        .into_iter()
+        .flatten()
+        .filter(|item| !is_own(&item["metadata"]["labels"]));
+    items.map(move |mut item| {
+        item["kind"] = json!(kind);
+        item
     })
+}
+
+/// Whether these are the labels of the API server's own Service.
+fn is_own(labels: &Value) -> bool {
+    labels["provider"] == "kubernetes"
 }
 
 /// The path of one object.
@@ -159,8 +165,7 @@ impl Inventory {
         }
         for service in list(registryz, "") {
             let attribute = |name| text(service, name);
-            // The API server's own is always there.
-            let is_own = attribute("/Attributes/Labels/provider") == "kubernetes";
+            let is_own = is_own(&service["Attributes"]["Labels"]);
             if attribute("/Attributes/ServiceRegistry") == "Kubernetes" && !is_own {
                 let (namespace, name) = ("/Attributes/Namespace", "/Attributes/Name");
                 let version = attribute("/ResourceVersion");

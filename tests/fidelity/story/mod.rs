@@ -80,7 +80,6 @@ impl<'a> Story<'a> {
         }
         let printed = printed_by(&mut self.shell(prompt), command);
         if prompt == "jane" {
-            self.lab.adopt();
             self.lab.settle(&Application::default());
         }
         printed
@@ -162,7 +161,6 @@ impl Drop for Story<'_> {
         for command in commands {
             printed_by(&mut self.shell("admin"), &command);
         }
-        self.lab.adopt();
     }
 }
 
