@@ -267,8 +267,9 @@ fn binds(
         return vec![Bind::Anywhere];
     }
     let endpoints = host_endpoints(mesh, entry, host, port, query.scope.is_newer);
-    // A headless Service without endpoints listens nowhere, on either measured version.
-    if endpoints.is_empty() && !is_service {
+    // A headless Service without endpoints listens nowhere, on either measured version, nor does an entry
+    // whose selector selects nobody.
+    if endpoints.is_empty() && !is_service && entry.workload_selector.is_none() {
         return vec![Bind::Anywhere];
     }
     let ips = endpoints.iter().filter_map(|address| address.parse().ok());

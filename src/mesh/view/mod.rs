@@ -332,6 +332,7 @@ impl MeshView {
         entry.registry == Registry::Istio
             && entry.resolution == Resolution::None
             && (!entry.endpoints.is_empty()
+                || entry.workload_selector.is_some()
                 || hosts.any(|host| self.by_host.get(host).is_some_and(|all| all.len() > 1)))
     }
 
