@@ -6,7 +6,8 @@ use crate::mesh::service_entry::{Port, Registry, ServiceEntry};
 use crate::mesh::view::Mesh;
 
 use super::Dial;
-use super::cluster::{Owner, Target, of_entry, written};
+use super::cluster::{Owner, Target};
+use super::endpoints::{of_entry, written};
 use super::service::Service;
 use super::words::{endpoints_in_words, entry_name};
 

@@ -8,13 +8,14 @@
 //! `pilot/pkg/simulation`, which does the same for its tests.
 //!
 //! The steps are [`client`] (which Sidecar decides what the client sees), [`service`] (entries to
-//! services), [`listener`]
-//! (services to listeners and filter chains, and which one is picked), [`cluster`] (where the
-//! chain's cluster forwards to), [`upstream`] (what it does to the bytes) and [`words`] (the same told
-//! to a person). [`kubernetes`] is what differs where the service is one of Kubernetes.
+//! services), [`listener`] (services to listeners and filter chains, and which one is picked),
+//! [`cluster`] (where the chain's cluster forwards to) with the [`endpoints`] behind it, [`upstream`]
+//! (what it does to the bytes) and [`words`] (the same told to a person). [`kubernetes`] is what
+//! differs where the service is one of Kubernetes.
 
 mod client;
 mod cluster;
+mod endpoints;
 mod environment;
 mod kubernetes;
 mod listener;

@@ -13,7 +13,7 @@ use crate::mesh::sidecar::{EgressBind, EgressPort};
 use crate::mesh::view::{Audience, Mesh, Query, Ranked, SidecarScope, age_order, kept_namespace};
 
 use super::Blame;
-use super::cluster::{of_entry, port_behind};
+use super::endpoints::{of_entry, port_behind};
 
 /// One host at one address, on the port that is dialled.
 #[derive(Clone, Copy, Debug)]

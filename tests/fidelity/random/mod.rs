@@ -6,6 +6,7 @@ use std::env;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use serde_json::Value;
@@ -23,6 +24,9 @@ const USUAL: u32 = 300;
 /// How often a shape that disagrees is tried without a part of it: two or three times as often as one
 /// of four entries needs, so that an outcome that comes and goes has an end as well.
 const ATTEMPTS: usize = 300;
+
+/// For how long that goes on: where dials meet silence, an attempt takes half a minute.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Which shapes are drawn.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +89,11 @@ fn compare_random(lab: &Lab, drawn: &Drawn) -> Result<(), Failed> {
     let Err(mut disagreements) = compare(&drawn.shape) else {
         return Ok(());
     };
+    let begin = Instant::now();
     let smallest = smallest(&drawn.shape, ATTEMPTS, |candidate| {
+        if begin.elapsed() > PATIENCE {
+            return false;
+        }
         // What is too small to be compared must not hide what was found.
         match catch_unwind(AssertUnwindSafe(|| compare(candidate))) {
             Ok(Err(still)) => {

@@ -16,6 +16,8 @@ const KEPT: &[&str] = &[
     "ports",
     "number",
     "address",
+    "addressType",
+    "host",
     "to",
 ];
 
