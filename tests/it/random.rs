@@ -53,6 +53,8 @@ const MIX: &[&str] = &[
     "speaks: TLS",
     "server-name: a.test",
     "kind: Service",
+    "kind: WorkloadEntry",
+    "workloadSelector:",
     "clusterIP: None",
     "- appProtocol: kubernetes.io/h2c",
     "kind: DestinationRule",

@@ -1,5 +1,5 @@
-//! What stands beside ServiceEntries now and then: a Service with its endpoints, a DestinationRule, a
-//! Sidecar.
+//! What stands beside ServiceEntries now and then: a Service with its endpoints, a WorkloadEntry, a
+//! DestinationRule, a Sidecar.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -13,6 +13,7 @@ pub(super) const CLUSTER_IP: &str = "10.96.0.5";
 pub(super) fn objects() -> BoxedStrategy<Vec<Value>> {
     let one = prop_oneof![
         2 => service(),
+        2 => workload().prop_map(|workload| vec![workload]),
         2 => rule().prop_map(|rule| vec![rule]),
         3 => sidecar().prop_map(|sidecar| vec![sidecar]),
         1 => (service(), rule()).prop_map(|(service, rule)| [service, vec![rule]].concat()),
@@ -78,6 +79,21 @@ fn service() -> BoxedStrategy<Vec<Value>> {
         vec![service, slice]
     });
     objects.boxed()
+}
+
+/// What the selectors of entries select.
+fn workload() -> BoxedStrategy<Value> {
+    let ports = [None, None, Some(json!({"p3128": 8080}))];
+    let addresses = select(&["10.20.0.5", "10.20.0.6"][..]);
+    (select(NAMESPACES), addresses, select(ports.to_vec()))
+        .prop_map(|(namespace, address, ports)| {
+            let mut spec = json!({"address": address, "labels": {"app": "squid"}});
+            if let Some(ports) = ports {
+                spec["ports"] = ports;
+            }
+            object("WorkloadEntry", "workload", namespace, spec)
+        })
+        .boxed()
 }
 
 fn rule() -> BoxedStrategy<Value> {

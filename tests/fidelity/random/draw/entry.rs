@@ -243,6 +243,18 @@ fn texts(fields: &Map<String, Value>, field: &str) -> Vec<String> {
     texts.map(str::to_owned).collect()
 }
 
+/// Lets the entries of a workload's namespace select it that can: of pods, which others may select, the
+/// lab has none.
+pub(super) fn select_workload(entries: &mut [Value], workload: &Value) {
+    for entry in entries {
+        let has_endpoints = entry["spec"].get("endpoints").is_some();
+        let is_near = entry["metadata"]["namespace"] == workload["metadata"]["namespace"];
+        if is_near && !has_endpoints && !is_dynamic(entry) {
+            entry["spec"]["workloadSelector"] = json!({"labels": workload["spec"]["labels"]});
+        }
+    }
+}
+
 /// Takes away those that have the namespace and a host of one before them.
 pub(super) fn drop_alike(entries: &mut Vec<Value>) {
     let mut seen = BTreeSet::new();

@@ -107,6 +107,10 @@ fn drawn() -> BoxedStrategy<Drawn> {
                     entry::drop_alike(&mut entries);
                     shape["in-one-second"] = json!(true);
                 }
+                let mut kinds = beside.iter();
+                if let Some(workload) = kinds.find(|object| object["kind"] == "WorkloadEntry") {
+                    entry::select_workload(&mut entries, workload);
+                }
                 let entries = entries.into_iter().enumerate().map(entry::named);
                 let place = if older { beside.len() } else { 0 };
                 beside.splice(place..place, entries);
