@@ -196,8 +196,8 @@ impl<'a> Subject<'a> {
         let alone = Alone(self.entry);
         let solo = simulate(&alone, dial, environment);
         let actual = simulate(&self.entries_only, dial, environment);
-        let outcome = match actual.outcome {
-            Outcome::Unknown => solo.outcome,
+        let outcome = match actual.assumed() {
+            Outcome::Unknown => solo.assumed(),
             known => known,
         };
         let blamed = |prediction: &Prediction<'_>| match &prediction.by {
@@ -205,7 +205,7 @@ impl<'a> Subject<'a> {
             None => self.covers(dial.address),
         };
         let caused = outcome != Outcome::Tunnel
-            && solo.outcome != Outcome::Tunnel
+            && solo.assumed() != Outcome::Tunnel
             && (blamed(&actual) || blamed(&solo));
         Reach {
             address: dial.address,

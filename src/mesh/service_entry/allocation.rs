@@ -19,9 +19,10 @@ pub(crate) fn is_allocated(ip: IpAddr) -> bool {
 }
 
 impl ServiceEntry {
-    /// Whether its hosts have addresses allocated, one each.
-    pub(crate) fn is_given_addresses(&self) -> bool {
-        let label = self.labels.get(OPT_OUT);
+    /// Whether its hosts have addresses allocated, one each. Older istiods do not heed the label that
+    /// forbids it.
+    pub(crate) fn is_given_addresses(&self, heeds_label: bool) -> bool {
+        let label = self.labels.get(OPT_OUT).filter(|_| heeds_label);
         self.registry == Registry::Istio
             && self.resolution != Resolution::None
             && self.addresses.is_empty()
@@ -29,8 +30,8 @@ impl ServiceEntry {
     }
 
     /// Whether a host has an address allocated: not a wildcard.
-    pub(crate) fn is_given_address(&self, host: &str) -> bool {
-        self.is_given_addresses() && !host.starts_with('*')
+    pub(crate) fn is_given_address(&self, host: &str, heeds_label: bool) -> bool {
+        self.is_given_addresses(heeds_label) && !host.starts_with('*')
     }
 
     /// The address allocated to a host for dials of `dialled`'s family, where the status tells it.

@@ -18,8 +18,8 @@ use super::{Behaviour, Dial, Environment, Outcome, kubernetes};
 pub(crate) enum Target {
     /// To the address and port dialled.
     Dialled,
-    /// To the address dialled, as far as the view can tell: the workloads that a selector
-    /// selects are not in it.
+    /// To the pods that a selector may select, which no view holds: it selects nothing that is in view,
+    /// and without any pod the connection is closed.
     Selected,
     /// To the endpoints of the Service whose ClusterIP was dialled; none are named where its
     /// EndpointSlices are not in view.
@@ -47,12 +47,14 @@ pub(crate) enum Target {
 impl Target {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::Dialled | Self::Selected | Self::Behind(_) => Outcome::Tunnel,
+            Self::Dialled | Self::Behind(_) => Outcome::Tunnel,
             Self::Port(_) | Self::Elsewhere(_) => Outcome::Hijacked,
             Self::Empty | Self::Missing | Self::NotDynamic => Outcome::NoEndpoints,
-            Self::Contested | Self::Refused | Self::InBothRegistries | Self::Unresolved(_) => {
-                Outcome::Unknown
-            }
+            Self::Selected
+            | Self::Contested
+            | Self::Refused
+            | Self::InBothRegistries
+            | Self::Unresolved(_) => Outcome::Unknown,
         }
     }
 }

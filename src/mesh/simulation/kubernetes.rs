@@ -37,6 +37,13 @@ pub(crate) fn behind(mesh: &dyn Mesh, service: &ServiceEntry, port: &Port, host:
     )
 }
 
+/// Whether the port's protocol is told by an appProtocol that came after Istio 1.21, which sniffs it.
+pub(super) fn is_newly_read(service: &Service<'_>) -> bool {
+    let text = service.port.protocol_text.as_deref();
+    let is_service = service.entry.registry == Registry::Kubernetes;
+    is_service && matches!(text, Some("kubernetes.io/ws" | "kubernetes.io/wss"))
+}
+
 /// What made the port's protocol: ` by its name "http"`; nothing for a ServiceEntry, which says it.
 pub(super) fn by_what(entry: &ServiceEntry, port: &Port) -> String {
     if entry.registry == Registry::Istio {

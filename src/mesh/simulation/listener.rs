@@ -23,6 +23,8 @@ pub(crate) struct Listeners<'a> {
     pub(crate) wildcard: Option<Listener<'a>>,
     /// Whether some service has a listener on an address allocated that the view does not tell.
     pub(crate) has_untold: bool,
+    /// A Service whose port older Istio reads in another way.
+    pub(crate) newly_read: Option<&'a ServiceEntry>,
 }
 
 /// One listener.

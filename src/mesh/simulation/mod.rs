@@ -153,6 +153,18 @@ impl<'a> Prediction<'a> {
         }
     }
 
+    /// The outcome, where what is outside the view counts as met: the pods that a workloadSelector may
+    /// select are taken to be at the address dialled. What an entry is judged by.
+    pub fn assumed(&self) -> Outcome {
+        match &self.trail {
+            Trail::Way(Way {
+                end: End::Cluster(_, cluster::Target::Selected, upstream),
+                ..
+            }) => upstream.outcome(Outcome::Tunnel),
+            _ => self.outcome,
+        }
+    }
+
     /// The endpoints of the Service whose ClusterIP was dialled, as `address:port`: none where its
     /// EndpointSlices are not in view.
     pub fn behind(&self) -> Option<&[String]> {
@@ -204,6 +216,8 @@ pub(crate) enum Trail<'a> {
     Allocated,
     /// Entries of this host were created in the same second: what it comes to in either order.
     Tied(Blame<'a>, Outcome, Outcome),
+    /// The protocol of a Service's port is written in a way that older Istio does not read.
+    NewlyRead(&'a ServiceEntry),
     /// The outbound policy does not exist in that version.
     NoSuchPolicy,
     /// The way through the listeners.
@@ -340,9 +354,12 @@ fn predict_by<'a>(
     behaviour: Behaviour,
 ) -> Prediction<'a> {
     let scopes = client::scopes(sidecar, &dial.namespace, behaviour);
-    let listeners = listeners(mesh, &scopes, dial, environment);
+    let listeners = listeners(mesh, &scopes, dial, environment, behaviour);
     if listeners.exact.is_none() && listeners.has_untold && is_allocated(dial.address) {
         return unknown(Trail::Allocated);
+    }
+    if let Some(service) = listeners.newly_read {
+        return unknown(Trail::NewlyRead(service));
     }
     let own_policy = sidecar.and_then(|sidecar| sidecar.outbound.as_ref());
     let outbound = own_policy.map_or(environment.outbound, |own| own.policy);
@@ -396,6 +413,7 @@ fn listeners<'a>(
     scopes: &[SidecarScope<'_>],
     dial: &Dial,
     environment: &Environment<'_>,
+    behaviour: Behaviour,
 ) -> Listeners<'a> {
     let server_name = match &dial.speech {
         Speech::Tls(name) => name.as_deref(),
@@ -414,8 +432,14 @@ fn listeners<'a>(
             port: dial.port,
             server_name,
             captures_dns: environment.captures_dns,
+            heeds_allocation_label: behaviour == Behaviour::New,
         };
-        listeners.add(&service::in_line(mesh, &query), dial);
+        let services = service::in_line(mesh, &query);
+        let mut newer = services.iter().filter(|one| kubernetes::is_newly_read(one));
+        if let (Behaviour::Old, Some(service)) = (behaviour, newer.next()) {
+            listeners.newly_read = Some(service.entry);
+        }
+        listeners.add(&services, dial);
     }
     listeners
 }

@@ -248,7 +248,7 @@ fn binds(
     port: &Port,
     query: &Query<'_>,
 ) -> Vec<Bind> {
-    if query.captures_dns && entry.is_given_address(host) {
+    if query.captures_dns && entry.is_given_address(host, query.heeds_allocation_label) {
         let given = entry.given_address(host, query.address);
         return vec![given.map_or(Bind::Undialled, |ip| Bind::At(Address::Single(ip)))];
     }

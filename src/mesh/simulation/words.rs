@@ -88,6 +88,11 @@ impl Prediction<'_> {
                 shown(&by.entry.namespace, NAME_CHARACTERS),
                 shown(by.host, HOST_CHARACTERS)
             ),
+            Trail::NewlyRead(service) => format!(
+                "{} has a port whose appProtocol Istio {} may not know yet",
+                entry_name(service),
+                environment.version
+            ),
             Trail::NoSuchPolicy => format!(
                 "ALLOW_ANY_DYNAMIC_DNS came with Istio 1.31; {} does not know it",
                 environment.version
@@ -253,9 +258,8 @@ impl Way<'_> {
                     upstream.step()
                 );
                 match target {
-                    Target::Dialled | Target::Selected => {
-                        format!("{cluster}: forwarded to {}", dial.target())
-                    }
+                    Target::Dialled => format!("{cluster}: forwarded to {}", dial.target()),
+                    Target::Selected => format!("{cluster}: forwarded to pods, or closed"),
                     Target::Port(port) => {
                         format!("{cluster}: forwarded to {}", socket(dial.address, *port))
                     }
@@ -347,8 +351,7 @@ fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String
             dial.target()
         ),
         Target::Selected => format!(
-            "{name} forwards it to the workloads that its workloadSelector selects, which are taken to be at {}",
-            dial.target()
+            "{name} forwards it to what its workloadSelector selects: nothing in view, and Pods are not looked at; without any the connection is closed"
         ),
         Target::Port(other) => {
             format!("{name} forwards port {port} to its targetPort {other}")

@@ -82,6 +82,8 @@ pub struct Query<'a> {
     pub server_name: Option<&'a str>,
     /// Whether the client's sidecar captures DNS, and so uses the addresses that istiod allocates.
     pub captures_dns: bool,
+    /// Whether a label keeps an entry from having addresses allocated (newer istiods).
+    pub heeds_allocation_label: bool,
 }
 
 /// The identity of an object in a cluster.
@@ -324,7 +326,7 @@ impl MeshView {
         let Some(entry) = self.entries.get(&sequence) else {
             return true;
         };
-        if query.captures_dns && entry.is_given_addresses() {
+        if query.captures_dns && entry.is_given_addresses(query.heeds_allocation_label) {
             return true;
         }
         let mut hosts = entry.hosts.iter();

@@ -70,7 +70,7 @@ fn missing(subject: &Subject<'_>, claim: &Claim<'_>) -> Vec<(IpAddr, Outcome)> {
         let mut predictions = namespaces.filter_map(|namespace| {
             let dial = dial(namespace, ip, claim.port.number, &claim.proxy);
             let prediction = subject.foresee(&dial)?;
-            Some((prediction.outcome, prediction.by.is_some()))
+            Some((prediction.assumed(), prediction.by.is_some()))
         });
         predictions
             .find(|(outcome, declared)| *outcome != Outcome::Tunnel || !declared)

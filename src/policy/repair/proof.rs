@@ -82,7 +82,7 @@ pub(super) fn prove(subject: &Subject<'_>, port: &Port, candidate: &ServiceEntry
             let after = simulate(&view, dial, &environment);
             let before = subject.predict(dial, &environment);
             let must_tunnel = *is_claimed && outbound == in_force.outbound;
-            match (after.outcome.badness(), before.outcome.badness()) {
+            match (after.assumed().badness(), before.assumed().badness()) {
                 (Some(after), Some(before)) if after <= before && (after == 0 || !must_tunnel) => {}
                 (None, _) | (_, None) => open = true,
                 (Some(_), Some(_)) => {
