@@ -196,17 +196,21 @@ impl<'a> Subject<'a> {
         let alone = Alone(self.entry);
         let solo = simulate(&alone, dial, environment);
         let actual = simulate(&self.entries_only, dial, environment);
-        let outcome = match actual.assumed() {
-            Outcome::Unknown => solo.assumed(),
-            known => known,
+        let decisive = match actual.assumed() {
+            Outcome::Unknown => &solo,
+            _ => &actual,
         };
+        let outcome = decisive.assumed();
         let blamed = |prediction: &Prediction<'_>| match &prediction.by {
             Some(by) => std::ptr::eq(by.entry, self.entry),
             None => self.covers(dial.address),
         };
+        // Every HTTP port of the mesh has a part in the wildcard listener; of what else two entries
+        // would do, only one comes about.
+        let shared = actual.is_http_of_port() && solo.is_http_of_port();
         let caused = outcome != Outcome::Tunnel
             && solo.assumed() != Outcome::Tunnel
-            && (blamed(&actual) || blamed(&solo));
+            && (blamed(decisive) || shared);
         Reach {
             address: dial.address,
             outcome,

@@ -190,6 +190,18 @@ impl<'a> Prediction<'a> {
         service.egress.and(way.sidecar)
     }
 
+    /// Whether it ends in the HTTP chain that every HTTP port of the number shares.
+    pub(crate) fn is_http_of_port(&self) -> bool {
+        matches!(
+            &self.trail,
+            Trail::Way(Way {
+                listener: ListenerKind::Wildcard,
+                end: End::Http(Some(_)),
+                ..
+            })
+        )
+    }
+
     /// The DestinationRule that puts what is forwarded into TLS.
     pub fn wrapped_by(&self) -> Option<&'a DestinationRule> {
         match &self.trail {

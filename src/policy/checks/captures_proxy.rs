@@ -210,6 +210,8 @@ spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name:
     fn rows() {
         let api = "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3129, name: p, protocol: HTTP}]}";
         let protected = format!("metadata: {{name: api}}\nspec: {api}\n---\n{PROTECTED}");
+        // 10.20.0.6:3129 is sniffed whatever the API does.
+        let sniffed = protected.replace("protocol: TCP", "protocol: ''");
         let private = "{hosts: [api.test], exportTo: ['~'], ports: [{number: 3129, name: p, protocol: HTTP}]}";
         table(
             &super::CHECK,
@@ -246,6 +248,11 @@ spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name:
                     "error",
                 ),
                 ("every such proxy is protected", &protected, ""),
+                (
+                    "another entry's listener takes the proxy's dials",
+                    &sniffed,
+                    "",
+                ),
                 ("nobody sees it", private, ""),
                 (
                     "TCP with an address",

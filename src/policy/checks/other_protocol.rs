@@ -11,7 +11,7 @@
 use crate::mesh::protocol::Protocol;
 use crate::policy::check::{Check, CheckId, Subject};
 use crate::policy::finding::{Brief, Finding};
-use crate::policy::repair::advice;
+use crate::policy::repair::repair_by_a_person;
 use crate::policy::spec::Mode;
 use crate::policy::words::Words;
 
@@ -40,17 +40,19 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             ),
             _ => continue,
         };
-        let advice = advice(subject, claim.port);
+        let repair = repair_by_a_person(subject, claim);
         let words = Words {
             what,
             edit: format!(
                 "{}; if no CONNECT proxy listens there, narrow the policy's hosts or ports",
-                advice.at_length
+                repair.advice.at_length
             ),
-            brief: Brief::new(protocol.to_string(), fate, &advice.in_brief),
+            brief: Brief::new(protocol.to_string(), fate, &repair.advice.in_brief),
         };
         let path = claim.port.path("protocol");
-        findings.push(subject.finding(&CHECK, claim, path, words));
+        let mut finding = subject.finding(&CHECK, claim, path, words);
+        finding.fix = repair.fix;
+        findings.push(finding);
     }
 }
 
@@ -66,26 +68,31 @@ mod tests {
                 (
                     "UDP",
                     "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: UDP}]}",
-                    "warning",
+                    "warning, unsafe",
                 ),
                 (
                     "UDP, REGISTRY_ONLY",
                     "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: UDP}]}",
-                    "error",
+                    "error, unsafe",
                 ),
                 (
                     "Mongo",
                     "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: Mongo}]}",
-                    "warning",
+                    "warning, unsafe",
                 ),
                 (
                     "Redis",
                     "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: Redis}]}",
-                    "warning",
+                    "warning, unsafe",
                 ),
                 (
                     "MySQL",
                     "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: mysql}]}",
+                    "warning, unsafe",
+                ),
+                (
+                    "UDP, as TCP it would take what is others'",
+                    "{hosts: [proxy.corp], addresses: [10.20.0.5, 10.20.0.6], resolution: DNS, ports: [{number: 3128, name: p, protocol: UDP}]}",
                     "warning",
                 ),
                 (

@@ -9,11 +9,9 @@
 //!
 //! **Fix.** `protocol: TCP`, unsafe, and only with an address; never for STATIC without endpoints.
 
-use crate::mesh::service_entry::Resolution;
 use crate::policy::check::{Check, CheckId, Subject};
 use crate::policy::finding::{Brief, Finding};
-use crate::policy::fix::{Edit, Fix};
-use crate::policy::repair::advice;
+use crate::policy::repair::repair_by_a_person;
 use crate::policy::spec::Mode;
 use crate::policy::words::Words;
 
@@ -49,21 +47,18 @@ fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Some(_) => "plaintext CONNECT to {proxy} is closed",
             None => "plaintext CONNECT to {proxy} works only by chance",
         };
-        let advice = advice(subject, claim.port);
+        let repair = repair_by_a_person(subject, claim);
         let words = Words {
             what,
             edit: format!(
                 "{}; if the proxy itself expects TLS, declare it with tls: true",
-                advice.at_length
+                repair.advice.at_length
             ),
-            brief: Brief::new(protocol.to_string(), fate, &advice.in_brief),
+            brief: Brief::new(protocol.to_string(), fate, &repair.advice.in_brief),
         };
         let path = claim.port.path("protocol");
-        let mut finding = subject.finding(&CHECK, claim, path.clone(), words);
-        let empty = entry.endpoints.is_empty() && entry.workload_selector.is_none();
-        if has_address && !(entry.resolution == Resolution::Static && empty) {
-            finding.fix = Some(Fix::for_a_person(vec![Edit::set(path, true, "TCP")]));
-        }
+        let mut finding = subject.finding(&CHECK, claim, path, words);
+        finding.fix = repair.fix;
         findings.push(finding);
     }
 }
@@ -90,12 +85,17 @@ mod tests {
                 (
                     "without",
                     "{hosts: [proxy.corp], ports: [{number: 3128, name: p, protocol: TLS}]}",
-                    "warning",
+                    "warning, unsafe",
                 ),
                 (
                     "without, REGISTRY_ONLY",
                     "{hosts: [proxy.corp], ports: [{number: 3128, name: p, protocol: TLS}]}",
-                    "error",
+                    "error, unsafe",
+                ),
+                (
+                    "without, as TCP it would take what is others'",
+                    "{hosts: [proxy.corp], resolution: DNS, ports: [{number: 3128, name: p, protocol: TLS}]}",
+                    "warning",
                 ),
                 (
                     "STATIC without endpoints",

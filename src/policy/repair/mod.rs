@@ -89,12 +89,8 @@ pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
         (true, Proof::Holds) if is_strong(subject, claim) => Some(Safety::Safe),
         (true, Proof::Holds) => Some(Safety::Unsafe { proof: None }),
         (false, Proof::Holds) if subject.context.sees_mesh && of_port.is_valid => {
-            let proof = format!(
-                "with every object in view, each dial of port {} to {} then tunnels, and none gets worse",
-                port.number,
-                claim.proxy.called(NAME_CHARACTERS)
-            );
-            Some(Safety::Unsafe { proof: Some(proof) })
+            let proof = Some(proof_in_words(claim));
+            Some(Safety::Unsafe { proof })
         }
         _ => None,
     };
@@ -104,6 +100,26 @@ pub fn repair(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
     });
     let advice = of_port.advice.clone();
     Repair { fix, advice }
+}
+
+/// The same for a port with a protocol that Envoy does not parse as HTTP: its author means something by
+/// it, so only a person turns it into TCP.
+pub fn repair_by_a_person(subject: &Subject<'_>, claim: &Claim<'_>) -> Repair {
+    let mut repair = repair(subject, claim);
+    if let Some(fix) = repair.fix.as_mut().filter(|fix| fix.is_safe()) {
+        let proof = subject.context.sees_mesh.then(|| proof_in_words(claim));
+        fix.safety = Safety::Unsafe { proof };
+    }
+    repair
+}
+
+/// What the simulation proves where everything is in view.
+fn proof_in_words(claim: &Claim<'_>) -> String {
+    format!(
+        "with every object in view, each dial of port {} to {} then tunnels, and none gets worse",
+        claim.port.number,
+        claim.proxy.called(NAME_CHARACTERS)
+    )
 }
 
 /// The edit to make for a claimed port that is not to be repaired: nothing is proved about it.
