@@ -244,7 +244,7 @@ fn claimed_dials(
                 port: concerned.port,
                 speech,
             };
-            let outcome = simulate(&view, &dial, &context.environment).outcome;
+            let outcome = simulate(&view, &dial, &context.environment).assumed();
             dials.push((dial, outcome));
         }
     }
