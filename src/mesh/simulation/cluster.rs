@@ -36,8 +36,6 @@ pub(crate) enum Target {
     Contested,
     /// To whatever Envoy knew before: it refuses all endpoints of an assignment with a host name in it.
     Refused,
-    /// To what a Service and an entry of one host make of each other.
-    InBothRegistries,
     /// The cluster does not exist, because another entry owns the host's.
     Missing,
     /// The cluster does not exist, because DYNAMIC_DNS has none for this protocol.
@@ -50,11 +48,9 @@ impl Target {
             Self::Dialled | Self::Behind(_) => Outcome::Tunnel,
             Self::Port(_) | Self::Elsewhere(_) => Outcome::Hijacked,
             Self::Empty | Self::Missing | Self::NotDynamic => Outcome::NoEndpoints,
-            Self::Selected
-            | Self::Contested
-            | Self::Refused
-            | Self::InBothRegistries
-            | Self::Unresolved(_) => Outcome::Unknown,
+            Self::Selected | Self::Contested | Self::Refused | Self::Unresolved(_) => {
+                Outcome::Unknown
+            }
         }
     }
 }
@@ -69,13 +65,11 @@ pub(crate) fn resolve<'a>(
     behaviour: Behaviour,
 ) -> Target {
     let rivals = mesh.with_host(service.host);
-    let owners = owners(mesh, &rivals, service, scopes);
+    let mut owners = owners(mesh, &rivals, service, scopes);
+    kubernetes::take_over(&mut owners);
     let Some(base) = owners.first().map(|owner| owner.ranked) else {
         return Target::Missing;
     };
-    if kubernetes::is_in_both_registries(&owners) {
-        return Target::InBothRegistries;
-    }
     let Some((owner, port)) = owning_port(&owners, dial.port, behaviour) else {
         return Target::Missing;
     };
@@ -84,7 +78,7 @@ pub(crate) fn resolve<'a>(
     }
     match base.entry.resolution {
         Resolution::Static if base.entry.registry == Registry::Kubernetes => {
-            kubernetes::behind(mesh, base.entry, port, service.host)
+            kubernetes::behind(mesh, &rivals, base.entry, port, service, dial)
         }
         Resolution::None => original_destination(base.entry, dial, behaviour),
         Resolution::DynamicDns if service.host.starts_with('*') && !forwards_dynamically(port) => {

@@ -1,40 +1,70 @@
 //! What is particular to Kubernetes Services: where their clusters lead, and how that is told.
 
+use std::net::IpAddr;
+
 use crate::mesh::line::{VALUE_CHARACTERS, quoted};
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::{Port, Registry, ServiceEntry};
-use crate::mesh::view::Mesh;
+use crate::mesh::view::{Mesh, Ranked};
 
 use super::Dial;
 use super::cluster::{Owner, Target};
-use super::endpoints::{of_entry, written};
+use super::endpoints::{of_entry, port_behind, written};
 use super::service::Service;
 use super::words::{endpoints_in_words, entry_name};
 
-/// Whether the host's services come from both registries. A Service takes the cluster of an entry
-/// of the same host while both keep their listeners (`appendSidecarServices`); what a client meets
-/// was not measured.
-pub(crate) fn is_in_both_registries(owners: &[Owner<'_>]) -> bool {
-    let from = |registry| {
-        let mut owners = owners.iter();
-        owners.any(|owner| owner.ranked.entry.registry == registry)
-    };
-    from(Registry::Istio) && from(Registry::Kubernetes)
+/// Leaves a Service alone with its host: it takes the place of the entries of it, while their listeners
+/// stay (`appendSidecarServices` in `pilot/pkg/model/sidecar.go`).
+pub(crate) fn take_over(owners: &mut Vec<Owner<'_>>) {
+    let is_service = |owner: &Owner<'_>| owner.ranked.entry.registry == Registry::Kubernetes;
+    if owners.iter().any(is_service) {
+        owners.retain(is_service);
+    }
 }
 
-/// Where the cluster of a Service with a ClusterIP leads: to its endpoints, which is what whoever
-/// dials the ClusterIP wants.
-pub(crate) fn behind(mesh: &dyn Mesh, service: &ServiceEntry, port: &Port, host: &str) -> Target {
-    let endpoints = of_entry(mesh, service, port, host);
-    if endpoints.is_empty() && service.workload_selector.is_none() {
+/// Where the cluster of a Service with a ClusterIP leads: to its endpoints, joined by those that entries
+/// of its host and namespace bring. That is what whoever dials the ClusterIP wants; an address that an
+/// entry lists stands for itself.
+pub(crate) fn behind<'a>(
+    mesh: &'a dyn Mesh,
+    rivals: &[Ranked<'a>],
+    base: &'a ServiceEntry,
+    port: &Port,
+    dialled: &Service<'a>,
+    dial: &Dial,
+) -> Target {
+    let mut endpoints = of_entry(mesh, base, port, dialled.host);
+    let entries = rivals.iter().map(|rival| rival.entry);
+    let entries = entries
+        .filter(|entry| entry.registry == Registry::Istio && entry.namespace == base.namespace);
+    let mut bringing = 0;
+    for entry in entries {
+        let own = port_behind(entry, port, false);
+        let mut own = own.map_or_else(Vec::new, |own| of_entry(mesh, entry, own, dialled.host));
+        // The endpoints of such a cluster travel as IPs.
+        own.retain(|(address, _)| address.parse::<IpAddr>().is_ok());
+        bringing += usize::from(!own.is_empty());
+        endpoints.extend(own);
+    }
+    // Of several entries istiod does not keep the endpoints of all.
+    if bringing > 1 {
+        return Target::Contested;
+    }
+    if endpoints.is_empty() && base.workload_selector.is_none() {
         return Target::Empty;
     }
-    let endpoints = endpoints.iter();
-    Target::Behind(
-        endpoints
-            .map(|(address, port)| written(address, *port))
-            .collect(),
-    )
+    let is_dialled =
+        |(address, port): &(&str, u16)| address.parse() == Ok(dial.address) && *port == dial.port;
+    let all: Vec<String> = endpoints
+        .iter()
+        .map(|(address, port)| written(address, *port))
+        .collect();
+    match dialled.entry.registry {
+        Registry::Kubernetes => Target::Behind(all),
+        Registry::Istio if all.is_empty() => Target::Selected,
+        Registry::Istio if endpoints.iter().all(is_dialled) => Target::Dialled,
+        Registry::Istio => Target::Elsewhere(all),
+    }
 }
 
 /// Whether the port's protocol is told by an appProtocol that came after Istio 1.21, which sniffs it.

@@ -6,7 +6,7 @@ use crate::mesh::line::{
     NAME_CHARACTERS, OBJECT_CHARACTERS, VALUE_CHARACTERS, one_line, quoted, shown,
 };
 use crate::mesh::protocol::Protocol;
-use crate::mesh::service_entry::{Registry, ServiceEntry};
+use crate::mesh::service_entry::{Registry, Resolution, ServiceEntry};
 
 use super::cluster::Target;
 use super::service::Service;
@@ -270,10 +270,7 @@ impl Way<'_> {
                         let endpoints = kubernetes::endpoints(endpoints);
                         format!("{cluster}: forwarded to {endpoints}")
                     }
-                    Target::Contested
-                    | Target::Refused
-                    | Target::InBothRegistries
-                    | Target::Unresolved(_) => {
+                    Target::Contested | Target::Refused | Target::Unresolved(_) => {
                         format!("{cluster}: cannot be told")
                     }
                     Target::Empty => format!("{cluster}: no endpoint, closed"),
@@ -356,6 +353,10 @@ fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String
         Target::Port(other) => {
             format!("{name} forwards port {port} to its targetPort {other}")
         }
+        Target::Elsewhere(endpoints) if service.entry.resolution == Resolution::None => format!(
+            "{name} shares {host} with another object, to whose endpoints it forwards what it takes on port {port}: {}, whatever address was dialled",
+            endpoints_in_words(endpoints)
+        ),
         Target::Elsewhere(endpoints) => format!(
             "{name} has resolution {resolution} and forwards what it takes on port {port} to {}, whatever address was dialled",
             endpoints_in_words(endpoints)
@@ -365,9 +366,6 @@ fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String
             format!("{name} forwards it to wherever {host} leads, which nothing in view tells")
         }
         Target::Behind(_) => format!("{name} forwards it to the endpoints of {host}"),
-        Target::InBothRegistries => format!(
-            "{host} is the host of a Service and of a ServiceEntry; which of them then decides was not measured"
-        ),
         Target::Refused => format!(
             "{name} has resolution {resolution} and names among its endpoints' IPs, which older istiods send and Envoy refuses: it keeps the endpoints that it knew before"
         ),
