@@ -63,7 +63,7 @@ pub(crate) struct Chain<'a> {
 
 impl<'a> Listeners<'a> {
     /// Adds services in line, as far as they matter to a dial.
-    pub(crate) fn add(&mut self, services: &[Service<'a>], dial: &Dial) {
+    pub(crate) fn add(&mut self, services: &[Service<'a>], dial: &Dial, behaviour: Behaviour) {
         for service in services {
             let class = service.protocol().listener_class();
             if class == ListenerClass::None {
@@ -72,7 +72,7 @@ impl<'a> Listeners<'a> {
             let is_untold = service.address == Bind::Undialled && class != ListenerClass::Http;
             self.has_untold |= is_untold && service.entry.registry == Registry::Istio;
             if let Some(slot) = self.slot(class, service.address, dial) {
-                Listener::join(slot, service, class, dial);
+                Listener::join(slot, service, dial, behaviour);
             }
         }
     }
@@ -112,8 +112,9 @@ impl<'a> Listeners<'a> {
 
 impl<'a> Listener<'a> {
     /// Adds a service to the listener in `slot`, in the way Istio resolves conflicts.
-    fn join(slot: &mut Option<Self>, service: &Service<'a>, class: ListenerClass, dial: &Dial) {
+    fn join(slot: &mut Option<Self>, service: &Service<'a>, dial: &Dial, behaviour: Behaviour) {
         let protocol = service.protocol();
+        let class = protocol.listener_class();
         if slot.as_ref().is_some_and(|current| current.is_locked) {
             return;
         }
@@ -130,7 +131,7 @@ impl<'a> Listener<'a> {
             let outranked = slot.as_ref().and_then(|old| old.chains.first());
             *slot = Some(Self {
                 state: State::of(service, class),
-                chains: Chain::of(service, class),
+                chains: Chain::of(service, dial, behaviour),
                 outranked: outranked
                     .map(|chain| chain.service.entry)
                     .filter(|old| !std::ptr::eq(*old, service.entry)),
@@ -147,7 +148,7 @@ impl<'a> Listener<'a> {
         if adds_nothing || current.refuses(protocol) {
             return current.note_outranked(service, class, dial);
         }
-        current.merge(service, class, dial);
+        current.merge(service, dial, behaviour);
         if !(class == ListenerClass::Tcp && matches!(current.state, State::Tcp(_))) {
             current.state = State::Sniffed;
         }
@@ -160,8 +161,9 @@ impl<'a> Listener<'a> {
         incoming != existing && (incoming.refuses_company() || existing.refuses_company())
     }
 
-    fn merge(&mut self, service: &Service<'a>, class: ListenerClass, dial: &Dial) {
-        for chain in Chain::of(service, class) {
+    fn merge(&mut self, service: &Service<'a>, dial: &Dial, behaviour: Behaviour) {
+        let class = service.protocol().listener_class();
+        for chain in Chain::of(service, dial, behaviour) {
             if self
                 .chains
                 .iter()
@@ -295,7 +297,7 @@ impl State {
 
 impl<'a> Chain<'a> {
     /// The chains that a service brings.
-    fn of(service: &Service<'a>, class: ListenerClass) -> Vec<Self> {
+    fn of(service: &Service<'a>, dial: &Dial, behaviour: Behaviour) -> Vec<Self> {
         let http = Self {
             service: *service,
             http: true,
@@ -304,15 +306,15 @@ impl<'a> Chain<'a> {
             server_name: None,
             sniffed_http: service.sniffs(),
         };
-        match class {
+        match service.protocol().listener_class() {
             ListenerClass::Http => vec![http],
-            ListenerClass::Tcp => vec![Self::tcp(service)],
-            ListenerClass::Auto => vec![Self::tcp(service), http],
+            ListenerClass::Tcp => vec![Self::tcp(service, dial, behaviour)],
+            ListenerClass::Auto => vec![Self::tcp(service, dial, behaviour), http],
             ListenerClass::None => Vec::new(),
         }
     }
 
-    fn tcp(service: &Service<'a>) -> Self {
+    fn tcp(service: &Service<'a>, dial: &Dial, behaviour: Behaviour) -> Self {
         let range = match service.address {
             Bind::At(Address::Range(net)) => Some(net),
             _ => None,
@@ -324,6 +326,8 @@ impl<'a> Chain<'a> {
                 Bind::At(Address::Single(ip)) | Bind::Fixed(EgressBind::At(ip)) => {
                     !ip.is_unspecified()
                 }
+                // Older istiods compare its 0.0.0.0 with the wildcard of an IPv6 sidecar.
+                Bind::Anywhere => behaviour == Behaviour::Old && dial.address.is_ipv6(),
                 _ => false,
             };
         Self {

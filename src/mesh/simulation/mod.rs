@@ -451,7 +451,7 @@ fn listeners<'a>(
         if let (Behaviour::Old, Some(service)) = (behaviour, newer.next()) {
             listeners.newly_read = Some(service.entry);
         }
-        listeners.add(&services, dial);
+        listeners.add(&services, dial, behaviour);
     }
     listeners
 }
