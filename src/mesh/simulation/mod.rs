@@ -8,32 +8,36 @@
 //! `pilot/pkg/simulation`, which does the same for its tests.
 //!
 //! The steps are [`client`] (which Sidecar decides what the client sees), [`service`] (entries to
-//! services), [`listener`] (services to listeners and filter chains, and which one is picked),
+//! services) and [`bind`] (where they listen), [`listener`] and [`filter_chain`] (which one is picked),
 //! [`cluster`] (where the chain's cluster forwards to) with the [`endpoints`] behind it, [`upstream`]
-//! (what it does to the bytes) and [`words`] (the same told to a person). [`kubernetes`] is what
-//! differs where the service is one of Kubernetes.
+//! (what it does to the bytes). A [`prediction`] holds what came of it, [`path`] and [`words`] tell it to a
+//! person. [`kubernetes`] is what differs where the service is one of Kubernetes.
 
+mod bind;
 mod client;
 mod cluster;
 mod endpoints;
 mod environment;
+mod filter_chain;
 mod kubernetes;
 mod listener;
+mod path;
+mod prediction;
 mod service;
 mod upstream;
 mod words;
 
-use std::fmt;
 use std::net::IpAddr;
 
-use super::destination_rule::DestinationRule;
 use super::labels::Labels;
-use super::service_entry::{ServiceEntry, is_allocated};
+use super::service_entry::is_allocated;
 use super::sidecar::Sidecar;
-use super::view::{Backwards, Mesh, Query, SidecarScope, Unmodelled, are_tied};
+use super::view::{Backwards, Mesh, Query, SidecarScope, are_tied};
 pub use environment::{Environment, IstioVersion, Names, OutboundPolicy};
+use filter_chain::Chain;
 use listener::{Listener, Listeners};
-use service::Service;
+pub use prediction::{Blame, Outcome, Prediction};
+use prediction::{End, ListenerKind, Trail, Way};
 pub use upstream::is_tunnelled;
 use upstream::{Destination, Upstream};
 
@@ -63,219 +67,6 @@ pub struct Dial {
     pub speech: Speech,
 }
 
-/// What becomes of a dial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
-    /// Forwarded untouched to the address dialled.
-    Tunnel,
-    /// An HTTP listener answers `404`.
-    NotFound,
-    /// The listener's cluster is empty or missing: the connection is closed.
-    NoEndpoints,
-    /// Nothing declares the address under REGISTRY_ONLY: the connection is closed.
-    BlackHole,
-    /// Forwarded, but to another endpoint or port than the one dialled.
-    Hijacked,
-    /// Forwarded inside TLS that a DestinationRule adds.
-    Wrapped,
-    /// Depends on something that the view does not hold.
-    Unknown,
-}
-
-impl Outcome {
-    /// How bad it is: Tunnel › NotFound = NoEndpoints = BlackHole › Hijacked = Wrapped. `Unknown`
-    /// has no rank, since it proves nothing.
-    pub fn badness(self) -> Option<u8> {
-        match self {
-            Self::Tunnel => Some(0),
-            Self::NotFound | Self::NoEndpoints | Self::BlackHole => Some(1),
-            Self::Hijacked | Self::Wrapped => Some(2),
-            Self::Unknown => None,
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-/// The object that decided.
-#[derive(Clone, Copy, Debug)]
-pub struct Blame<'a> {
-    /// The entry, or the Service in its form ([`ServiceEntry::kind`]).
-    pub entry: &'a ServiceEntry,
-    /// Which of its hosts.
-    pub host: &'a str,
-    /// Which of its ports.
-    pub port: u16,
-}
-
-/// An outcome, with what led to it.
-#[derive(Clone, Debug)]
-pub struct Prediction<'a> {
-    /// What becomes of the dial.
-    pub outcome: Outcome,
-    /// Because of whom; `None` where nobody declares the address.
-    pub by: Option<Blame<'a>>,
-    pub(crate) trail: Trail<'a>,
-}
-
-impl<'a> Prediction<'a> {
-    fn of(way: Way<'a>) -> Self {
-        let egress_proxy = way.egress_proxy();
-        let outcome = match &way.end {
-            End::Http(_) => Outcome::NotFound,
-            End::Cluster(_, target, upstream) => upstream.outcome(target.outcome()),
-            End::Fallthrough if way.outbound == OutboundPolicy::RegistryOnly => Outcome::BlackHole,
-            // What it makes of a CONNECT is not in view.
-            End::Fallthrough if egress_proxy.is_some() => Outcome::Unknown,
-            End::Fallthrough => Outcome::Tunnel,
-        };
-        let by = match &way.end {
-            End::Http(service) => service.map(|service| service.blame()),
-            End::Cluster(service, ..) => Some(service.blame()),
-            End::Fallthrough => None,
-        };
-        Self {
-            outcome,
-            by,
-            trail: Trail::Way(way),
-        }
-    }
-
-    /// The Sidecar that says what the client sees.
-    pub fn sidecar(&self) -> Option<&'a Sidecar> {
-        match &self.trail {
-            Trail::Way(way) => way.sidecar,
-            _ => None,
-        }
-    }
-
-    /// The outcome, where what is outside the view counts as met: the pods that a workloadSelector may
-    /// select are taken to be at the address dialled. What an entry is judged by.
-    pub fn assumed(&self) -> Outcome {
-        match &self.trail {
-            Trail::Way(Way {
-                end: End::Cluster(_, cluster::Target::Selected, upstream),
-                ..
-            }) => upstream.outcome(Outcome::Tunnel),
-            _ => self.outcome,
-        }
-    }
-
-    /// The endpoints of the Service whose ClusterIP was dialled, as `address:port`: none where its
-    /// EndpointSlices are not in view.
-    pub fn behind(&self) -> Option<&[String]> {
-        match &self.trail {
-            Trail::Way(Way {
-                end: End::Cluster(_, cluster::Target::Behind(endpoints), _),
-                ..
-            }) => Some(endpoints),
-            _ => None,
-        }
-    }
-
-    /// The Sidecar whose egress listener for the port dialled took the connection.
-    pub fn by_egress_of(&self) -> Option<&'a Sidecar> {
-        let Trail::Way(way) = &self.trail else {
-            return None;
-        };
-        let service = match &way.end {
-            End::Http(service) => (*service)?,
-            End::Cluster(service, ..) => *service,
-            End::Fallthrough => return None,
-        };
-        service.egress.and(way.sidecar)
-    }
-
-    /// Whether it ends in the HTTP chain that every HTTP port of the number shares.
-    pub(crate) fn is_http_of_port(&self) -> bool {
-        matches!(
-            &self.trail,
-            Trail::Way(Way {
-                listener: ListenerKind::Wildcard,
-                end: End::Http(Some(_)),
-                ..
-            })
-        )
-    }
-
-    /// The DestinationRule that puts what is forwarded into TLS.
-    pub fn wrapped_by(&self) -> Option<&'a DestinationRule> {
-        match &self.trail {
-            Trail::Way(Way {
-                end: End::Cluster(_, _, Upstream::Tls(rule)),
-                ..
-            }) => Some(rule),
-            _ => None,
-        }
-    }
-}
-
-/// What the words are made of.
-#[derive(Clone, Debug)]
-pub(crate) enum Trail<'a> {
-    /// A kind of object that is not modelled.
-    Unmodelled(&'a Unmodelled),
-    /// The two measured ends of the version range disagree.
-    Versions(Outcome, Outcome),
-    /// A Sidecar decides otherwise for the clients that it selects, and the client's labels are not
-    /// known: what it decides, and what becomes of the others.
-    Clients(&'a Sidecar, Outcome, Outcome),
-    /// An address that istiod allocates, and nothing in view tells to whom.
-    Allocated,
-    /// Entries of this host were created in the same second: what it comes to in either order.
-    Tied(Blame<'a>, Outcome, Outcome),
-    /// The protocol of a Service's port is written in a way that older Istio does not read.
-    NewlyRead(&'a ServiceEntry),
-    /// The outbound policy does not exist in that version.
-    NoSuchPolicy,
-    /// The way through the listeners.
-    Way(Way<'a>),
-}
-
-/// The way of a dial through the sidecar.
-#[derive(Clone, Debug)]
-pub(crate) struct Way<'a> {
-    /// The Sidecar that says what the client sees.
-    pub(crate) sidecar: Option<&'a Sidecar>,
-    /// The outbound policy: the Sidecar's, else the mesh's.
-    pub(crate) outbound: OutboundPolicy,
-    pub(crate) listener: ListenerKind,
-    pub(crate) end: End<'a>,
-    /// An entry that lost to an older one, where that decided.
-    pub(crate) outranked: Option<&'a ServiceEntry>,
-}
-
-impl Way<'_> {
-    /// Where the Sidecar sends what nobody declares.
-    pub(crate) fn egress_proxy(&self) -> Option<&str> {
-        let own = self.sidecar.and_then(|sidecar| sidecar.outbound.as_ref())?;
-        own.egress_proxy.as_deref()
-    }
-}
-
-/// Which listener took the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ListenerKind {
-    Exact,
-    Wildcard,
-    CatchAll,
-}
-
-/// Where the connection ends.
-#[derive(Clone, Debug)]
-pub(crate) enum End<'a> {
-    /// An HTTP connection manager, because of this service (none: the catch-all's).
-    Http(Option<Service<'a>>),
-    /// The cluster of this service, and what it does to the bytes.
-    Cluster(Service<'a>, cluster::Target, Upstream<'a>),
-    /// No chain wants it: the outbound policy decides.
-    Fallthrough,
-}
-
 /// Predicts what becomes of `dial`.
 ///
 /// Between the two measured versions a differing reading is [`Outcome::Unknown`].
@@ -285,12 +76,12 @@ pub fn simulate<'a>(
     environment: &Environment<'_>,
 ) -> Prediction<'a> {
     if let Some(object) = mesh.unmodelled() {
-        return unknown(Trail::Unmodelled(object));
+        return Prediction::unknown(Trail::Unmodelled(object));
     }
     let version = environment.version;
     if version < IstioVersion::NEWEST && environment.outbound == OutboundPolicy::AllowAnyDynamicDns
     {
-        return unknown(Trail::NoSuchPolicy);
+        return Prediction::unknown(Trail::NoSuchPolicy);
     }
     if version == IstioVersion::OLDEST {
         return either_way(mesh, dial, environment, Behaviour::Old);
@@ -301,7 +92,7 @@ pub fn simulate<'a>(
     }
     let oldest = either_way(mesh, dial, environment, Behaviour::Old);
     if oldest.outcome != newest.outcome {
-        return unknown(Trail::Versions(oldest.outcome, newest.outcome));
+        return Prediction::unknown(Trail::Versions(oldest.outcome, newest.outcome));
     }
     newest
 }
@@ -336,7 +127,7 @@ fn either_way<'a>(
     if other == prediction.outcome {
         return prediction;
     }
-    unknown(Trail::Tied(by, prediction.outcome, other))
+    Prediction::unknown(Trail::Tied(by, prediction.outcome, other))
 }
 
 fn predict<'a>(
@@ -351,7 +142,7 @@ fn predict<'a>(
     for sidecar in candidates.flatten() {
         let selected = by(Some(sidecar)).outcome;
         if selected != prediction.outcome {
-            return unknown(Trail::Clients(sidecar, selected, prediction.outcome));
+            return Prediction::unknown(Trail::Clients(sidecar, selected, prediction.outcome));
         }
     }
     prediction
@@ -368,10 +159,10 @@ fn predict_by<'a>(
     let scopes = client::scopes(sidecar, &dial.namespace, behaviour);
     let listeners = listeners(mesh, &scopes, dial, environment, behaviour);
     if listeners.exact.is_none() && listeners.has_untold && is_allocated(dial.address) {
-        return unknown(Trail::Allocated);
+        return Prediction::unknown(Trail::Allocated);
     }
     if let Some(service) = listeners.newly_read {
-        return unknown(Trail::NewlyRead(service));
+        return Prediction::unknown(Trail::NewlyRead(service));
     }
     let own_policy = sidecar.and_then(|sidecar| sidecar.outbound.as_ref());
     let outbound = own_policy.map_or(environment.outbound, |own| own.policy);
@@ -381,7 +172,7 @@ fn predict_by<'a>(
         (None, None) => (ListenerKind::CatchAll, None),
     };
     let end = match listener.and_then(|listener| listener.pick(dial, behaviour)) {
-        Some(listener::Chain {
+        Some(Chain {
             http: true,
             service,
             ..
@@ -444,7 +235,6 @@ fn listeners<'a>(
             port: dial.port,
             server_name,
             captures_dns: environment.captures_dns,
-            heeds_allocation_label: behaviour == Behaviour::New,
         };
         let services = service::in_line(mesh, &query);
         let mut newer = services.iter().filter(|one| kubernetes::is_newly_read(one));
@@ -454,12 +244,4 @@ fn listeners<'a>(
         listeners.add(&services, dial, behaviour);
     }
     listeners
-}
-
-fn unknown(trail: Trail<'_>) -> Prediction<'_> {
-    Prediction {
-        outcome: Outcome::Unknown,
-        by: None,
-        trail,
-    }
 }

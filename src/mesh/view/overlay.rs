@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use crate::mesh::service_entry::ServiceEntry;
 
-use super::{Change, Mesh, MeshView, ObjectKey, Others, Query, Ranked, Unmodelled};
+use super::index::Change;
+use super::{Mesh, MeshView, ObjectKey, Others, Query, Ranked, Unmodelled};
 
 /// A view with one object added, or put in the place of its stored form.
 #[derive(Clone, Copy)]

@@ -1,0 +1,292 @@
+//! The mesh, indexed: by name, by host, and by where a dial can end.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::mesh::destination_rule::DestinationRule;
+use crate::mesh::service_entry::{Registry, Resolution, ServiceEntry, is_allocated};
+use crate::mesh::sidecar::Sidecar;
+use crate::mesh::workload_entry::WorkloadEntry;
+
+use super::lanes::{Lanes, Place, Scope, slots};
+use super::{Mesh, ObjectKey, Others, Query, Ranked, Unmodelled, kept_namespace};
+
+/// A mesh, indexed.
+#[derive(Clone, Debug, Default)]
+pub struct MeshView {
+    entries: BTreeMap<u64, ServiceEntry>,
+    pub(super) by_key: HashMap<ObjectKey, u64>,
+    by_host: HashMap<Box<str>, BTreeSet<u64>>,
+    lanes: HashMap<u16, HashMap<Scope, Lanes>>,
+    others: Others,
+    unmodelled: Vec<Unmodelled>,
+    pub(super) next: u64,
+}
+
+/// What an overlay does to a view: one entry hidden, one put in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Change<'a> {
+    pub(super) hidden: Option<u64>,
+    pub(super) own: Option<Ranked<'a>>,
+}
+
+impl MeshView {
+    /// An empty view.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an entry, or puts it in the place of the one of the same kind, namespace and name.
+    pub fn upsert(&mut self, entry: ServiceEntry) {
+        let key = ObjectKey::of(&entry);
+        let known = key.as_ref().and_then(|key| self.by_key.get(key)).copied();
+        let sequence = known.unwrap_or(self.next);
+        match known {
+            Some(sequence) => self.unlink(sequence),
+            None => self.next += 1,
+        }
+        if let Some(key) = key {
+            self.by_key.insert(key, sequence);
+        }
+        self.link(sequence, &entry);
+        self.entries.insert(sequence, entry);
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &ObjectKey) {
+        if let Some(sequence) = self.by_key.remove(key) {
+            self.unlink(sequence);
+        }
+    }
+
+    /// Adds a DestinationRule, or puts it in the place of the one with the same namespace and name.
+    pub fn upsert_destination_rule(&mut self, rule: DestinationRule) {
+        self.others.upsert_destination_rule(rule);
+    }
+
+    /// Adds a WorkloadEntry, or puts it in the place of the one with the same namespace and name.
+    pub fn upsert_workload_entry(&mut self, workload: WorkloadEntry) {
+        self.others.upsert_workload_entry(workload);
+    }
+
+    /// Adds a Sidecar, or puts it in the place of the one with the same namespace and name.
+    pub fn upsert_sidecar(&mut self, sidecar: Sidecar) {
+        self.others.upsert_sidecar(sidecar);
+    }
+
+    /// Notes an object of a kind that is not modelled.
+    pub fn note_unmodelled(&mut self, object: Unmodelled) {
+        self.unmodelled.push(object);
+    }
+
+    /// Every entry, Services included, in order of arrival.
+    pub fn entries(&self) -> impl Iterator<Item = &ServiceEntry> {
+        self.entries.values()
+    }
+
+    /// How many entries are in view.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no entry is in view.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn link(&mut self, sequence: u64, entry: &ServiceEntry) {
+        for host in &entry.hosts {
+            let places = self.by_host.entry(host.clone()).or_default();
+            places.insert(sequence);
+        }
+        let place = Place::of(entry, sequence);
+        for (scope, port) in slots(entry) {
+            let scopes = self.lanes.entry(port.number).or_default();
+            scopes.entry(scope).or_default().each(entry, port, |lane| {
+                lane.insert(place);
+            });
+        }
+    }
+
+    fn unlink(&mut self, sequence: u64) {
+        let Some(entry) = self.entries.remove(&sequence) else {
+            return;
+        };
+        for host in &entry.hosts {
+            if let Some(places) = self.by_host.get_mut(host) {
+                places.remove(&sequence);
+                if places.is_empty() {
+                    self.by_host.remove(host);
+                }
+            }
+        }
+        let place = Place::of(&entry, sequence);
+        for (scope, port) in slots(&entry) {
+            let scopes = self.lanes.get_mut(&port.number);
+            if let Some(lanes) = scopes.and_then(|scopes| scopes.get_mut(&scope)) {
+                lanes.each(&entry, port, |lane| {
+                    lane.remove(&place);
+                });
+            }
+        }
+    }
+
+    pub(super) fn with_host_and<'v>(&'v self, host: &str, change: Change<'v>) -> Vec<Ranked<'v>> {
+        let places = self.by_host.get(host);
+        let sequences = places.into_iter().flatten();
+        let visible = sequences.filter(|sequence| Some(**sequence) != change.hidden);
+        let mut found: Vec<Ranked<'v>> = visible
+            .filter_map(|sequence| self.ranked(*sequence))
+            .collect();
+        found.extend(
+            change
+                .own
+                .filter(|own| own.entry.hosts.iter().any(|own| **own == *host)),
+        );
+        found
+    }
+
+    fn ranked(&self, sequence: u64) -> Option<Ranked<'_>> {
+        let entry = self.entries.get(&sequence)?;
+        Some(Ranked { entry, sequence })
+    }
+
+    /// As [`Mesh::deciders`], with the change of an overlay.
+    pub(super) fn deciders_with(&self, query: &Query<'_>, change: Change<'_>) -> Vec<Ranked<'_>> {
+        let has_own_port = query
+            .scope
+            .egress
+            .is_some_and(|egress| egress.port.is_some());
+        let found: BTreeSet<u64> = match query.scope.exact_hosts() {
+            // They are few; and an older entry of a host may hide all of a younger one, which no lane
+            // tells.
+            Some(hosts) => {
+                let listed = hosts.into_iter().filter_map(|host| self.by_host.get(host));
+                listed.flatten().copied().collect()
+            }
+            // Whatever the listener shows has its protocol, so that the lanes tell nothing.
+            None if has_own_port => self.entries.keys().copied().collect(),
+            None => self.first_in_line(query, change),
+        };
+        let visible = found
+            .into_iter()
+            .filter(|sequence| Some(*sequence) != change.hidden);
+        visible
+            .filter_map(|sequence| self.ranked(sequence))
+            .collect()
+    }
+
+    /// Of every lane in which a dial can end the entries that can decide.
+    fn first_in_line(&self, query: &Query<'_>, change: Change<'_>) -> BTreeSet<u64> {
+        let except = change.hidden;
+        let namespace = || query.scope.namespace.into();
+        let mut found = BTreeSet::new();
+        let scopes = [
+            Scope::Everyone,
+            Scope::Namespace(namespace()),
+            Scope::Private(namespace()),
+        ];
+        for scope in scopes {
+            let scopes = self.lanes.get(&query.port);
+            let Some(lanes) = scopes.and_then(|scopes| scopes.get(&scope)) else {
+                continue;
+            };
+            for place in lanes.named(query).into_iter().flatten() {
+                if Some(place.sequence) != except {
+                    found.insert(place.sequence);
+                }
+            }
+            for lane in lanes.shared(query) {
+                let eligible = lane
+                    .iter()
+                    .filter(|place| Some(place.sequence) != except)
+                    .filter(|place| self.is_in_scope(place.sequence, query, change));
+                // The first in line counts, and what stands before it without a claim to its
+                // place.
+                let mut first: Option<&Place> = None;
+                for place in eligible {
+                    let behind = first.is_some_and(|first| !first.ties(place));
+                    if behind && lanes.rare.is_empty() {
+                        break;
+                    }
+                    found.insert(place.sequence);
+                    let may_be_its = query.captures_dns && is_allocated(query.address);
+                    if first.is_none()
+                        && !may_be_its
+                        && !self.may_listen_elsewhere(place.sequence, query)
+                    {
+                        first = Some(place);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether an address allocated or endpoints may draw the entry from the wildcard listener: with
+    /// resolution NONE it listens on those of its host, which other entries can bring.
+    fn may_listen_elsewhere(&self, sequence: u64, query: &Query<'_>) -> bool {
+        let Some(entry) = self.entries.get(&sequence) else {
+            return true;
+        };
+        if query.captures_dns && entry.is_given_addresses(query.scope.is_newer) {
+            return true;
+        }
+        let mut hosts = entry.hosts.iter();
+        // Of Services only the HTTP ones are on the wildcard listener, and they stay there.
+        entry.registry == Registry::Istio
+            && entry.resolution == Resolution::None
+            && (!entry.endpoints.is_empty()
+                || entry.workload_selector.is_some()
+                || hosts.any(|host| self.by_host.get(host).is_some_and(|all| all.len() > 1)))
+    }
+
+    /// Whether the client sees a service of the entry.
+    fn is_in_scope(&self, sequence: u64, query: &Query<'_>, change: Change<'_>) -> bool {
+        let Some(entry) = self.entries.get(&sequence) else {
+            return false;
+        };
+        if !query.scope.keeps_one_namespace() {
+            return true;
+        }
+        entry.hosts.iter().any(|host| {
+            let rivals = self.with_host_and(host, change);
+            kept_namespace(&rivals, host, &query.scope) == Some(&*entry.namespace)
+        })
+    }
+}
+
+impl Mesh for MeshView {
+    fn deciders(&self, query: &Query<'_>) -> Vec<Ranked<'_>> {
+        self.deciders_with(query, Change::default())
+    }
+
+    fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
+        self.with_host_and(host, Change::default())
+    }
+
+    fn others(&self) -> &Others {
+        &self.others
+    }
+
+    fn unmodelled(&self) -> Option<&Unmodelled> {
+        self.unmodelled.first()
+    }
+
+    fn ranges(&self, port: u16, limit: usize) -> Vec<IpAddr> {
+        let mut nets = BTreeSet::new();
+        for lane in self.range_lanes(port) {
+            nets.extend(lane.keys().take(limit.saturating_sub(nets.len())).copied());
+        }
+        nets.into_iter().map(|net| net.addr()).collect()
+    }
+}
+
+impl MeshView {
+    fn range_lanes(&self, port: u16) -> impl Iterator<Item = &HashMap<IpNet, BTreeSet<Place>>> {
+        let scopes = self.lanes.get(&port).into_iter().flatten();
+        scopes.flat_map(|(_, lanes)| lanes.ranges.values())
+    }
+}
