@@ -193,7 +193,7 @@ impl<'a> Subject<'a> {
                 caused: false,
             };
         }
-        let alone = Alone(self.entry);
+        let alone = Alone::new(self.entry, self.context.mesh);
         let solo = simulate(&alone, dial, environment);
         let actual = simulate(&self.entries_only, dial, environment);
         let decisive = match actual.assumed() {

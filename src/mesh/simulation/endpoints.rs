@@ -45,7 +45,7 @@ pub(super) fn of_entry<'a>(
         return resolved.into_iter().collect();
     }
     if let (Some(selector), []) = (&entry.workload_selector, &entry.endpoints[..]) {
-        let workloads = mesh.others().workload_entries(&entry.namespace).iter();
+        let workloads = mesh.workloads().workload_entries(&entry.namespace).iter();
         let selected = workloads.filter(|workload| workload.is_selected_by(selector));
         let selected = selected.map(|workload| {
             let number = workload.ports.get(&port.name).copied();

@@ -6,21 +6,34 @@ use crate::mesh::service_entry::ServiceEntry;
 
 use super::{Mesh, Others, Query, Ranked, Unmodelled};
 
-/// A mesh of one entry.
-pub struct Alone<'a>(pub &'a ServiceEntry);
+/// A mesh of one entry, with the workloads that it may select: they are the endpoints that it means.
+pub struct Alone<'a> {
+    entry: &'a ServiceEntry,
+    workloads: &'a Others,
+}
+
+impl<'a> Alone<'a> {
+    /// An entry of `mesh`, without the rest of it.
+    pub fn new(entry: &'a ServiceEntry, mesh: &'a dyn Mesh) -> Self {
+        Self {
+            entry,
+            workloads: mesh.workloads(),
+        }
+    }
+}
 
 impl Mesh for Alone<'_> {
     fn deciders(&self, _: &Query<'_>) -> Vec<Ranked<'_>> {
         vec![Ranked {
-            entry: self.0,
+            entry: self.entry,
             sequence: 0,
         }]
     }
 
     fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
-        let listed = self.0.hosts.iter().any(|own| &**own == host);
+        let listed = self.entry.hosts.iter().any(|own| &**own == host);
         let own = listed.then_some(Ranked {
-            entry: self.0,
+            entry: self.entry,
             sequence: 0,
         });
         own.into_iter().collect()
@@ -28,6 +41,10 @@ impl Mesh for Alone<'_> {
 
     fn others(&self) -> &Others {
         Others::NONE
+    }
+
+    fn workloads(&self) -> &Others {
+        self.workloads
     }
 
     fn unmodelled(&self) -> Option<&Unmodelled> {

@@ -57,6 +57,11 @@ pub trait Mesh {
     /// The objects beside entries and Services.
     fn others(&self) -> &Others;
 
+    /// The same where only WorkloadEntries are asked for.
+    fn workloads(&self) -> &Others {
+        self.others()
+    }
+
     /// An object of a kind that is not modelled, if the view holds one.
     fn unmodelled(&self) -> Option<&Unmodelled>;
 

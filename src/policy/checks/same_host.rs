@@ -73,7 +73,7 @@ fn loses(subject: &Subject<'_>, claim: &Claim<'_>) -> bool {
         return false;
     }
     let environment = &subject.context.environment;
-    let alone = Alone(subject.entry);
+    let alone = Alone::new(subject.entry, subject.context.mesh);
     let addresses: Vec<_> = claim.reaches.iter().map(|reach| reach.address).collect();
     subject.namespaces().iter().any(|namespace| {
         addresses.iter().any(|address| {

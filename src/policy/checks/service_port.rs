@@ -84,7 +84,7 @@ fn at_an_address(service: &ServiceEntry) -> ServiceEntry {
 /// Whether a dial of the Service is answered by 404 and would be, were the Service alone.
 fn gets_404(service: &ServiceEntry, port: &Port, proxy: &Proxy, context: Context<'_>) -> bool {
     let view = Overlay::with(context.mesh, service).of_entries_only();
-    let alone = Alone(service);
+    let alone = Alone::new(service, context.mesh);
     let outcome = |mesh: &dyn Mesh, namespace: &str, address: IpAddr| {
         let dial = dial(namespace, address, port.number, proxy);
         simulate(mesh, &dial, &context.environment).outcome
