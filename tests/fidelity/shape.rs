@@ -6,9 +6,10 @@ use std::fs;
 use std::net::SocketAddr;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tunnelguard::mesh::simulation::IstioVersion;
 use tunnelguard::mesh::{Dial, Speech};
+use tunnelguard::policy::PolicySet;
 
 use crate::harness::repository;
 use crate::lab::{Allocated, Application, Family};
@@ -20,6 +21,9 @@ pub(crate) struct Shape {
     /// The file's name.
     #[serde(skip)]
     pub(crate) name: String,
+    /// What it is about: the comment that the file begins with.
+    #[serde(skip)]
+    pub(crate) about: String,
     /// The only version of Istio that knows what it holds, if not every one does.
     istio: Option<String>,
     /// Whether applications ask their sidecars for names, so that entries get addresses allocated.
@@ -31,7 +35,13 @@ pub(crate) struct Shape {
     /// In the order in which they are created.
     pub(crate) objects: Vec<Value>,
     dials: Vec<Dialled>,
+    /// What is declared, as in a policy, where that is not [`PROXY`].
+    proxies: Option<Value>,
 }
+
+/// Where the proxy is that is declared unless a shape says otherwise. Whatever else is dialled is
+/// somebody else's.
+const PROXY: [&str; 2] = ["10.20.0.5", "fd00:20::5"];
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -75,6 +85,7 @@ impl Shape {
                 let mut shape = shape.unwrap_or_else(|error| panic!("{path:?}: {error}"));
                 let name = path.file_stem().expect("a name");
                 shape.name = name.to_string_lossy().into_owned();
+                shape.about = about(&text);
                 shape
             })
             .collect();
@@ -82,10 +93,39 @@ impl Shape {
         shapes
     }
 
+    /// The policy that declares its proxies, which repairs what it can.
+    pub(crate) fn policies(&self) -> PolicySet {
+        let addresses = PROXY.into_iter().filter(|address| self.is_dialled(address));
+        let addresses: Vec<&str> = addresses.collect();
+        let default = json!([{
+            "name": "corp", "hosts": ["my-company-proxy.com"], "addresses": addresses,
+            "ports": [3128, 8080, 8443],
+        }]);
+        let policy = json!({
+            "apiVersion": "tunnelguard.dev/v1alpha1", "kind": "ConnectProxyPolicy",
+            "metadata": {"name": "corporate"},
+            "spec": {"mode": "Mutate", "proxies": self.proxies.clone().unwrap_or(default)},
+        });
+        let policy = serde_json::from_value(policy).expect("a policy");
+        PolicySet::compile(&[policy]).expect("a policy")
+    }
+
+    /// Whether dials are made of the address's family, of which IPv4 is the usual one.
+    fn is_dialled(&self, address: &str) -> bool {
+        let is_v6 = |address: &str| address.matches(':').count() > 1;
+        let mut dials = self.dials.iter().map(|dial| is_v6(&dial.to));
+        dials.any(|dialled| dialled == is_v6(address)) || (self.dials.is_empty() && !is_v6(address))
+    }
+
     /// Whether it is for that version.
     pub(crate) fn is_for(&self, version: IstioVersion) -> bool {
         let only = self.istio.as_ref();
         only.is_none_or(|only| only.parse() == Ok(version))
+    }
+
+    /// Whether it is for one version alone.
+    pub(crate) fn is_for_one(&self) -> bool {
+        self.istio.is_some()
     }
 
     /// The hosts that are dialled at the addresses that istiod allocates to them.
@@ -151,4 +191,10 @@ impl Dialled {
             },
         }
     }
+}
+
+/// The comment at the top, in one line.
+fn about(text: &str) -> String {
+    let lines = text.lines().map_while(|line| line.strip_prefix('#'));
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -112,8 +112,14 @@ impl Envoy {
     }
 }
 
+/// The statistics that were ever written whose names match a percent-encoded expression, one a line.
+pub(super) fn statistics(expression: &str) -> String {
+    let path = format!("/stats?usedonly&filter={expression}");
+    get(ADMIN, &path).expect("Envoy answers")
+}
+
 /// A part of Envoy's configuration.
-fn dump(resource: &str) -> Option<Vec<Value>> {
+pub(super) fn dump(resource: &str) -> Option<Vec<Value>> {
     let text = get(ADMIN, &format!("/config_dump?resource={resource}"))?;
     let mut dump: Value = serde_json::from_str(&text).ok()?;
     // Left out where it is empty.

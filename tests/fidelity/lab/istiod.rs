@@ -23,7 +23,6 @@ const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8085);
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("PILOT_ENABLE_ALPN_FILTER", "false"),
     ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
-    ("PILOT_ENABLE_TELEMETRY_LABEL", "false"),
     ("PILOT_ENDPOINT_TELEMETRY_LABEL", "false"),
     ("ENABLE_CA_SERVER", "false"),
     ("INJECT_ENABLED", "false"),
@@ -69,7 +68,7 @@ impl Pin {
         let shown = String::from_utf8_lossy(&output.stdout);
         // The newer one has a word before it.
         let shown = shown.split_whitespace().last().unwrap_or_default();
-        format!("{shown}, predicted as {}", self.version)
+        shown.to_owned()
     }
 }
 

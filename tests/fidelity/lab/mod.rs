@@ -2,6 +2,8 @@
 
 mod child;
 mod client;
+mod configuration;
+mod decision;
 mod envoy;
 mod http;
 mod istiod;
@@ -10,6 +12,7 @@ mod objects;
 mod proxies;
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -26,6 +29,8 @@ use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 use crate::harness::{Answer, ControlPlane, one_thread};
 pub(crate) use child::Child;
 pub(crate) use client::Met;
+pub(crate) use configuration::{Configuration, Owner};
+pub(crate) use decision::{Counters, Decision};
 use envoy::Envoy;
 pub(crate) use envoy::{Application, Family};
 use istiod::Istiod;
@@ -79,6 +84,13 @@ impl Site {
         }
     }
 
+    /// The API server's version.
+    fn version(&self) -> String {
+        let answer = self.send("GET", "/version", "");
+        let version = answer.body["gitVersion"].as_str();
+        version.expect("a version").to_owned()
+    }
+
     fn send(&self, method: &str, path: &str, body: &str) -> Answer {
         let request = Request::builder().method(method).uri(path);
         let request = request.header("content-type", "application/json");
@@ -98,6 +110,31 @@ impl Site {
     }
 }
 
+/// What runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Versions {
+    /// As which Istio is predicted.
+    pub(crate) predicted: IstioVersion,
+    istiod: String,
+    envoy: String,
+    kubernetes: String,
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            predicted,
+            istiod,
+            envoy,
+            kubernetes,
+        } = self;
+        write!(
+            f,
+            "istiod {istiod}, predicted as {predicted}; Envoy {envoy}; Kubernetes {kubernetes}"
+        )
+    }
+}
+
 /// A mesh of one istiod and one sidecar, which end with this value.
 pub(crate) struct Lab {
     /// The sidecar, and whose it is.
@@ -105,9 +142,11 @@ pub(crate) struct Lab {
     outbound: Mutex<OutboundPolicy>,
     istiod: Istiod,
     pub(crate) version: IstioVersion,
-    versions: String,
+    pub(crate) versions: Versions,
     site: Arc<Site>,
     directory: TempDir,
+    /// Objects as they were given, and as they are stored.
+    held: Mutex<Option<(Vec<Value>, Vec<Value>)>>,
 }
 
 impl Lab {
@@ -119,19 +158,20 @@ impl Lab {
         let client = Application::default();
         let envoy = Envoy::start(pin.version, &client, directory.path());
         Self {
-            versions: format!("istiod {}; Envoy {}", pin.shown(), Envoy::shown()),
+            versions: Versions {
+                predicted: pin.version,
+                istiod: pin.shown(),
+                envoy: Envoy::shown(),
+                kubernetes: site.version(),
+            },
             sidecar: Mutex::new(Some((client, envoy))),
             outbound: Mutex::default(),
             istiod,
             version: pin.version,
             site: site.clone(),
             directory,
+            held: Mutex::default(),
         }
-    }
-
-    /// What runs here.
-    pub(crate) fn versions(&self) -> &str {
-        &self.versions
     }
 
     /// The API server.
@@ -161,8 +201,18 @@ impl Lab {
         self.site.send("POST", &path, &object.to_string())
     }
 
+    /// Puts an object in the place of the stored one of its name, whatever that has become since.
+    pub(crate) fn replace(&self, object: &Value) -> Answer {
+        let path = objects::path(object);
+        let stored = self.site.send("GET", &path, "");
+        let mut object = object.clone();
+        object["metadata"]["resourceVersion"] = stored.body["metadata"]["resourceVersion"].clone();
+        self.site.send("PUT", &path, &object.to_string())
+    }
+
     /// Takes all that is stored away, whoever stored it.
     pub(crate) fn clear(&self) {
+        *self.held.lock().expect("objects") = None;
         for object in self.site.stored() {
             let answer = self.site.send("DELETE", &objects::path(&object), "{}");
             assert!(answer.is_allowed(), "{answer:?}");
@@ -187,6 +237,18 @@ impl Lab {
             }
         }
         allocated
+    }
+
+    /// Remembers that these are stored, and nothing besides.
+    pub(crate) fn hold(&self, given: &[Value], stored: &[Value]) {
+        *self.held.lock().expect("objects") = Some((given.to_vec(), stored.to_vec()));
+    }
+
+    /// These as they are stored, if nothing else is.
+    pub(crate) fn holds(&self, given: &[Value]) -> Option<Vec<Value>> {
+        let held = self.held.lock().expect("objects");
+        let (known, stored) = held.as_ref()?;
+        (known == given).then(|| stored.clone())
     }
 
     /// What istiod's validating webhook has against an object.

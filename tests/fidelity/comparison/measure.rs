@@ -1,0 +1,181 @@
+//! What dials meet, and who decided it.
+
+use std::collections::BTreeSet;
+
+use tunnelguard::mesh::service_entry::Port;
+use tunnelguard::mesh::{Dial, MeshView, Outcome, Prediction, ServiceEntry, simulate};
+
+use super::Comparison;
+use super::dials::shown;
+use crate::lab::{Application, Configuration, Counters, Decision, Met, Owner};
+
+/// How often a dial is made whose cluster can balance: where two endpoints share the load, three dials
+/// miss the other one in four times, forty never.
+const BALANCED: usize = 3;
+const BALANCED_IN_SIGHT: usize = 40;
+
+/// A dial with what was predicted and what came of it.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    pub(super) dial: Dial,
+    pub(super) predicted: Outcome,
+    pub(super) met: Met,
+    /// Whether a Sidecar says what the client sees.
+    pub(super) is_scoped: bool,
+    /// Whose filter chain took it: nobody's where the outbound policy did.
+    pub(super) owners: Vec<Owner>,
+}
+
+impl Measured {
+    /// How bad that is, in the order of [`Outcome::badness`].
+    pub(super) fn badness(&self) -> u8 {
+        let as_outcome = match self.met {
+            Met::Tunnel => Outcome::Tunnel,
+            Met::Refused(_) => Outcome::NotFound,
+            Met::Closed | Met::Silence => Outcome::NoEndpoints,
+            Met::Hijacked(_) => Outcome::Hijacked,
+            Met::Wrapped => Outcome::Wrapped,
+        };
+        as_outcome.badness().expect("only Unknown has none")
+    }
+
+    /// Whether the filter chain is there because of that entry.
+    pub(super) fn is_of(&self, entry: &ServiceEntry) -> bool {
+        let mut owners = self.owners.iter();
+        owners.any(|owner| {
+            let namespace = owner.namespace.as_deref();
+            entry.port(owner.port).is_some()
+                && entry.hosts.iter().any(|host| **host == *owner.host)
+                && namespace.is_none_or(|namespace| *entry.namespace == *namespace)
+        })
+    }
+}
+
+impl Comparison<'_> {
+    /// Makes the dials. What disagrees is told of objects `whose`: empty, or in which state they are.
+    pub(super) fn measure(
+        &mut self,
+        mesh: &MeshView,
+        dials: &[(Application, Dial)],
+        whose: &str,
+    ) -> Vec<Measured> {
+        let mut measured = Vec::new();
+        let mut told = BTreeSet::new();
+        let mut settled = None;
+        let mut configuration = None;
+        for (client, dial) in dials {
+            if settled != Some(client) {
+                self.lab.settle(client);
+                settled = Some(client);
+                configuration = Some(Configuration::read(self.lab.version));
+            }
+            let configuration = configuration.as_ref().expect("it is settled");
+            let (one, difference) = self.measure_one(mesh, dial, configuration, whose);
+            if let Some(mut difference) = difference {
+                // Once a port.
+                let is_first = told.insert((client, dial.port));
+                for line in configuration.about(dial.port).iter().filter(|_| is_first) {
+                    difference.push_str("\n    ");
+                    difference.push_str(line);
+                }
+                self.disagree(difference);
+            }
+            measured.push(one);
+        }
+        measured
+    }
+
+    /// Makes one, and tells what is not as predicted.
+    fn measure_one(
+        &mut self,
+        mesh: &MeshView,
+        dial: &Dial,
+        configuration: &Configuration,
+        whose: &str,
+    ) -> (Measured, Option<String>) {
+        let prediction = simulate(mesh, dial, &self.environment());
+        let before = Counters::read();
+        let behind = prediction.behind().unwrap_or_default();
+        let mut met = self.lab.dial(dial, behind, 1);
+        if met == Met::Tunnel && configuration.balances(&before.decided()) {
+            let times = match prediction.outcome {
+                Outcome::Hijacked => BALANCED_IN_SIGHT,
+                _ => BALANCED,
+            };
+            met = self.lab.dial(dial, behind, times);
+        }
+        let decision = before.decided();
+        let owners = configuration.owners(&decision);
+        let predicted = prediction.outcome;
+        let wrong = match predicted {
+            Outcome::Unknown => None,
+            _ if !met.is(predicted, &dial.speech) => Some("outcome"),
+            _ => (!blames(&prediction, &decision, &owners)).then_some("blame"),
+        };
+        let why = prediction.why(dial, &self.environment());
+        self.record.count(&prediction, wrong.is_some());
+        if predicted == Outcome::Unknown {
+            self.record
+                .unknown(format!("{whose}{}: {why}", shown(dial)));
+        }
+        let difference = wrong.map(|wrong| {
+            let text = difference(&prediction, &met, &decision, &owners);
+            format!("{wrong} of {whose}{}: {why}\n{text}", shown(dial))
+        });
+        let measured = Measured {
+            dial: dial.clone(),
+            predicted,
+            met,
+            is_scoped: prediction.sidecar().is_some(),
+            owners,
+        };
+        (measured, difference)
+    }
+}
+
+/// Whether the object that is blamed is one that Envoy's configuration shows behind the filter chain.
+fn blames(prediction: &Prediction<'_>, decision: &Decision, owners: &[Owner]) -> bool {
+    let Some(by) = &prediction.by else {
+        return owners.is_empty();
+    };
+    // istiod leaves out the routes of a host whose other entry has the port as TCP: then that the port is
+    // HTTP is all that is left of the one that made it so.
+    // Nor has the egress listener of a Sidecar routes of its hosts' other ports.
+    if owners.is_empty() && decision.is_http() {
+        let is_parsed = by.entry.port(by.port).is_some_and(is_parsed);
+        return is_parsed || prediction.by_egress_of().is_some();
+    }
+    owners.iter().any(|owner| {
+        let namespace = owner.namespace.as_deref();
+        owner.host == by.host
+            && owner.port == by.port
+            && namespace.is_none_or(|namespace| *by.entry.namespace == *namespace)
+    })
+}
+
+/// Whether Envoy looks for HTTP on it.
+fn is_parsed(port: &Port) -> bool {
+    port.protocol.is_http() || port.protocol.is_sniffed()
+}
+
+/// What was predicted (`-`), against what Envoy shows (`+`).
+fn difference(
+    prediction: &Prediction<'_>,
+    met: &Met,
+    decision: &Decision,
+    owners: &[Owner],
+) -> String {
+    let by = match &prediction.by {
+        Some(by) => format!("{}/{}, host {}", by.entry.namespace, by.entry.name, by.host),
+        None => "nobody".to_owned(),
+    };
+    let owners = owners.iter().map(|owner| match &owner.namespace {
+        Some(namespace) => format!(" {} ({namespace})", owner.host),
+        None => format!(" {}", owner.host),
+    });
+    let owners: String = owners.collect();
+    format!(
+        "  - {}, because of {by}\n  + {met}: {decision};{owners}",
+        prediction.outcome
+    )
+}
