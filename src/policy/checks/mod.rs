@@ -12,6 +12,7 @@ mod no_protocol;
 mod other_port;
 mod other_protocol;
 mod rejected_address;
+mod rejected_entry;
 mod same_host;
 pub(crate) mod service_port;
 mod several_addresses;
@@ -55,6 +56,7 @@ pub static ALL: &[&Check] = &[
     &wrapped_in_tls::CHECK,
     &decided_by_sidecar::CHECK,
     &missing_address::CHECK,
+    &rejected_entry::CHECK,
 ];
 
 /// The check with an id.

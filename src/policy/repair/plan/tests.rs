@@ -90,7 +90,7 @@ const ROWS: [(&str, &str, &str); 20] = [
     (
         "hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: P_, protocol: HTTP}]",
         "set TCP and mend spec.ports[0].name",
-        "",
+        "TG023",
     ),
     (
         "hosts: [proxy.corp], addresses: [10.9.9.9], ports: [PORT]",
