@@ -31,9 +31,10 @@ endef
 help: ## Show the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# The same random shapes every time: `make fidelity` draws new ones.
+# The same random shapes every time, and no page written: `make fidelity` draws new ones and writes it.
 test: export SEED ?= 1
 test: export SHAPES ?= 100
+test: export PAGE ?= keep
 .PHONY: test
 test: fmt-check lint docs deny unit e2e fidelity ## Run everything that CI runs
 

@@ -58,7 +58,7 @@ impl WorkloadEntry {
     }
 
     /// Whether a selector's labels are all among its own.
-    pub(crate) fn is_selected_by(&self, selector: &Labels) -> bool {
+    pub fn is_selected_by(&self, selector: &Labels) -> bool {
         labels::selects(selector, &self.labels)
     }
 }

@@ -125,7 +125,8 @@ fn inside() -> ExitCode {
         report(pin.version);
     }
     println!("{random}");
-    if agreed && older.is_some() && is_whole(&arguments) {
+    let keeps_page = env::var("PAGE").is_ok_and(|page| page == "keep");
+    if agreed && older.is_some() && is_whole(&arguments) && !keeps_page {
         page::write(&versions);
     }
     ExitCode::from(u8::from(!agreed))

@@ -23,8 +23,8 @@ pub(crate) fn take_over(owners: &mut Vec<Owner<'_>>) {
 }
 
 /// Where the cluster of a Service with a ClusterIP leads: to its endpoints, joined by those that entries
-/// of its host and namespace bring. That is what whoever dials the ClusterIP wants; an address that an
-/// entry lists stands for itself.
+/// of its host and namespace bring. Its own are what whoever dials the ClusterIP wants; an address that
+/// an entry lists stands for itself.
 pub(crate) fn behind<'a>(
     mesh: &'a dyn Mesh,
     rivals: &[Ranked<'a>],
@@ -33,18 +33,19 @@ pub(crate) fn behind<'a>(
     dialled: &Service<'a>,
     dial: &Dial,
 ) -> Target {
-    let mut endpoints = of_entry(mesh, base, port, dialled.host);
+    let own = of_entry(mesh, base, port, dialled.host);
+    let mut endpoints = own.clone();
     let entries = rivals.iter().map(|rival| rival.entry);
     let entries = entries
         .filter(|entry| entry.registry == Registry::Istio && entry.namespace == base.namespace);
     let mut bringing = 0;
     for entry in entries {
-        let own = port_behind(entry, port, false);
-        let mut own = own.map_or_else(Vec::new, |own| of_entry(mesh, entry, own, dialled.host));
+        let its = port_behind(entry, port, false);
+        let mut its = its.map_or_else(Vec::new, |its| of_entry(mesh, entry, its, dialled.host));
         // The endpoints of such a cluster travel as IPs.
-        own.retain(|(address, _)| address.parse::<IpAddr>().is_ok());
-        bringing += usize::from(!own.is_empty());
-        endpoints.extend(own);
+        its.retain(|(address, _)| address.parse::<IpAddr>().is_ok());
+        bringing += usize::from(!its.is_empty());
+        endpoints.extend(its);
     }
     // Of several entries istiod does not keep the endpoints of all.
     if bringing > 1 {
@@ -60,7 +61,10 @@ pub(crate) fn behind<'a>(
         .map(|(address, port)| written(address, *port))
         .collect();
     match dialled.entry.registry {
-        Registry::Kubernetes => Target::Behind(all),
+        Registry::Kubernetes if endpoints.iter().all(|one| own.contains(one)) => {
+            Target::Behind(all)
+        }
+        Registry::Kubernetes => Target::Elsewhere(all),
         Registry::Istio if all.is_empty() => Target::Selected,
         Registry::Istio if endpoints.iter().all(is_dialled) => Target::Dialled,
         Registry::Istio => Target::Elsewhere(all),
@@ -122,6 +126,10 @@ pub(super) fn reason(service: &Service<'_>, target: &Target, dial: &Dial) -> Opt
             service.port.protocol,
             by_what(service.entry, service.port),
             endpoints(known)
+        )),
+        Target::Elsewhere(all) => Some(format!(
+            "{name} has the endpoints of an entry of its host as well, so the bytes are forwarded to {}",
+            endpoints_in_words(all)
         )),
         Target::Empty => Some(format!(
             "{name} has no ready endpoint for port {port}, so there is nowhere to forward to"

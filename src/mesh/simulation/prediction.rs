@@ -122,18 +122,6 @@ impl<'a> Prediction<'a> {
         }
     }
 
-    /// The endpoints of the Service whose ClusterIP was dialled, as `address:port`: none where its
-    /// EndpointSlices are not in view.
-    pub fn behind(&self) -> Option<&[String]> {
-        match &self.trail {
-            Trail::Way(Way {
-                end: End::Cluster(_, Target::Behind(endpoints), _),
-                ..
-            }) => Some(endpoints),
-            _ => None,
-        }
-    }
-
     /// The Sidecar whose egress listener for the port dialled took the connection.
     pub fn by_egress_of(&self) -> Option<&'a Sidecar> {
         let Trail::Way(way) = &self.trail else {

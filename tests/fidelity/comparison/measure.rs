@@ -1,13 +1,14 @@
 //! What dials meet, and who decided it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use tunnelguard::mesh::service_entry::Port;
-use tunnelguard::mesh::{Dial, MeshView, Outcome, Prediction, ServiceEntry, simulate};
+use tunnelguard::mesh::service_entry::{Port, Registry};
+use tunnelguard::mesh::{Dial, Mesh, MeshView, Outcome, Prediction, ServiceEntry, simulate};
 
 use super::Comparison;
 use super::dials::shown;
-use crate::lab::{Application, Configuration, Counters, Decision, Met, Owner};
+use crate::lab::{Application, Configuration, Counters, Decision, Met, Owner, resolved};
 
 /// How often a dial is made whose cluster can balance: where two endpoints share the load, three dials
 /// miss the other one in four times, forty never.
@@ -95,14 +96,14 @@ impl Comparison<'_> {
     ) -> (Measured, Option<String>) {
         let prediction = simulate(mesh, dial, &self.environment());
         let before = Counters::read();
-        let behind = prediction.behind().unwrap_or_default();
-        let mut met = self.lab.dial(dial, behind, 1);
+        let meant = meant(mesh, dial);
+        let mut met = self.lab.dial(dial, &meant, 1);
         if met == Met::Tunnel && configuration.balances(&before.decided()) {
             let times = match prediction.outcome {
                 Outcome::Hijacked => BALANCED_IN_SIGHT,
                 _ => BALANCED,
             };
-            met = self.lab.dial(dial, behind, times);
+            met = self.lab.dial(dial, &meant, times);
         }
         let decision = before.decided();
         let owners = configuration.owners(&decision);
@@ -131,6 +132,31 @@ impl Comparison<'_> {
         };
         (measured, difference)
     }
+}
+
+/// Who else may answer a dial: those behind the Service whose ClusterIP it is, or behind the host to which
+/// istiod allocated the address.
+fn meant(mesh: &MeshView, dial: &Dial) -> Vec<IpAddr> {
+    let mut meant = Vec::new();
+    for entry in mesh.entries() {
+        let is_service = entry.registry == Registry::Kubernetes && entry.lists(dial.address);
+        let mut given = entry.allocated.iter();
+        let host = given.find(|(_, address)| *address == dial.address);
+        if !is_service && host.is_none() {
+            continue;
+        }
+        let selector = entry.workload_selector.as_ref();
+        let workloads = mesh.others().workload_entries(&entry.namespace).iter();
+        let selected = workloads.filter(|one| selector.is_some_and(|own| one.is_selected_by(own)));
+        let endpoints = entry.endpoints.iter().map(|endpoint| &*endpoint.address);
+        let behind = endpoints.chain(selected.map(|one| &*one.address));
+        let behind: Vec<IpAddr> = behind.filter_map(resolved).collect();
+        // Without endpoints the host itself is what DNS answers.
+        let own = host.filter(|_| behind.is_empty());
+        meant.extend(own.and_then(|(host, _)| resolved(host)));
+        meant.extend(behind);
+    }
+    meant
 }
 
 /// Whether the object that is blamed is one that Envoy's configuration shows behind the filter chain.

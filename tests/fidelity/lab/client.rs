@@ -66,17 +66,17 @@ impl fmt::Display for Met {
     }
 }
 
-/// Dials, and says what it met. Nobody is at a ClusterIP, or at an address that
-/// istiod allocated: whoever is `behind` it may answer.
-pub(crate) async fn dial(dial: &Dial, behind: &[String], trust: &Arc<ClientConfig>) -> Met {
-    match timeout(SILENCE, attempt(dial, behind, trust)).await {
+/// Dials, and says what it met. One of those that are meant may answer, or whoever is dialled where
+/// nobody else is.
+pub(crate) async fn dial(dial: &Dial, meant: &[IpAddr], trust: &Arc<ClientConfig>) -> Met {
+    match timeout(SILENCE, attempt(dial, meant, trust)).await {
         Err(_) => Met::Silence,
         Ok(Err(_)) => Met::Closed,
         Ok(Ok(met)) => met,
     }
 }
 
-async fn attempt(dial: &Dial, behind: &[String], trust: &Arc<ClientConfig>) -> io::Result<Met> {
+async fn attempt(dial: &Dial, meant: &[IpAddr], trust: &Arc<ClientConfig>) -> io::Result<Met> {
     let family = Family::of(dial.address);
     let socket = match family {
         Family::V4 => TcpSocket::new_v4()?,
@@ -90,19 +90,19 @@ async fn attempt(dial: &Dial, behind: &[String], trust: &Arc<ClientConfig>) -> i
         _ => "1.1",
     };
     let Speech::Tls(name) = &dial.speech else {
-        return connect(stream, proxy, behind, version, false, trust).await;
+        return connect(stream, proxy, meant, version, false, trust).await;
     };
     // An address is no server name (RFC 6066 §3), so none is sent; the certificate has this one.
     let name = name.as_deref().unwrap_or("10.20.0.5").to_owned();
     let name = ServerName::try_from(name).expect("a server name");
     let stream = TlsConnector::from(trust.clone()).connect(name, stream);
-    connect(stream.await?, proxy, behind, version, true, trust).await
+    connect(stream.await?, proxy, meant, version, true, trust).await
 }
 
 async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     proxy: SocketAddr,
-    behind: &[String],
+    meant: &[IpAddr],
     version: &str,
     speaks_tls: bool,
     trust: &Arc<ClientConfig>,
@@ -114,8 +114,8 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         let status = answer.split(' ').nth(1).unwrap_or_default();
         return Ok(Met::Refused(status.to_owned()));
     };
-    let is_behind = behind.is_empty() || behind.iter().any(|endpoint| endpoint == reached);
-    let is_meant = reached == proxy.to_string() || (is_virtual(proxy) && is_behind);
+    let is_behind = |address: SocketAddr| meant.contains(&address.ip());
+    let is_meant = reached == proxy.to_string() || reached.parse().is_ok_and(is_behind);
     if !is_meant {
         return Ok(Met::Hijacked(reached.to_owned()));
     }
@@ -132,15 +132,6 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     let page = page(stream, trust).await?;
     assert!(page.ends_with(PAGE), "not the origin's page: {page:?}");
     Ok(Met::Tunnel)
-}
-
-/// Whether nobody is at an address, so that it stands for others: those of the lab's Services, and those
-/// that istiod allocates. Not for the prediction to say.
-fn is_virtual(address: SocketAddr) -> bool {
-    match address.ip() {
-        IpAddr::V4(ip) => matches!(ip.octets(), [10, 96, ..] | [240, 240, ..]),
-        IpAddr::V6(_) => false,
-    }
 }
 
 /// What the origin answers through the tunnel, end to end in TLS.

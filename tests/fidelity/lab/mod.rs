@@ -13,6 +13,7 @@ mod proxies;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +36,7 @@ use envoy::Envoy;
 pub(crate) use envoy::{Application, Family};
 use istiod::Istiod;
 pub(crate) use istiod::{Allocated, Pin};
-pub(crate) use names::names;
+pub(crate) use names::{names, resolved};
 
 /// Of istiod's own namespace; plaintext is what proxies outside the mesh speak; and Services may have
 /// addresses that can be dialled.
@@ -294,10 +295,9 @@ impl Lab {
     /// Opens up to that many connections, and says what the first met that did not end where it was
     /// to: where load is balanced, only some go astray. What went elsewhere tells more than what got there
     /// inside TLS.
-    pub(crate) fn dial(&self, dial: &Dial, behind: &[String], times: usize) -> Met {
-        let behind: Vec<String> = behind.iter().map(|one| names::resolved(one)).collect();
+    pub(crate) fn dial(&self, dial: &Dial, meant: &[IpAddr], times: usize) -> Met {
         let dialled = || {
-            let dialled = client::dial(dial, &behind, &self.site.trust);
+            let dialled = client::dial(dial, meant, &self.site.trust);
             self.site.runtime.block_on(dialled)
         };
         let mut told = Met::Tunnel;

@@ -23,13 +23,11 @@ pub(crate) fn names() -> Names {
         .collect()
 }
 
-/// The IP and port of an endpoint that may be written with a name.
-pub(super) fn resolved(endpoint: &str) -> String {
-    let known = NAMES.iter().find_map(|(name, address)| {
-        let port = endpoint.strip_prefix(name)?.strip_prefix(':')?;
-        Some(format!("{}:{port}", IpAddr::from(*address)))
-    });
-    known.unwrap_or_else(|| endpoint.to_owned())
+/// The IP of an endpoint, which may be written as a name.
+pub(crate) fn resolved(endpoint: &str) -> Option<IpAddr> {
+    let known = NAMES.iter().find(|(name, _)| *name == endpoint);
+    let known = known.map(|(_, address)| IpAddr::from(*address));
+    known.or_else(|| endpoint.parse().ok())
 }
 
 /// Answers for as long as the program runs.
