@@ -29,7 +29,7 @@ impl Comparison<'_> {
             // What one client is shown, its author keeps from the others.
             let is_reached = one.owners.is_empty()
                 && measured.iter().any(|other| {
-                    !other.owners.is_empty()
+                    (!other.owners.is_empty() || other.met == Met::Tunnel)
                         && other.dial.address == one.dial.address
                         && other.dial.port == one.dial.port
                         && other.dial.speech == one.dial.speech

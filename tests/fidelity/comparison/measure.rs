@@ -98,12 +98,16 @@ impl Comparison<'_> {
         let before = Counters::read();
         let meant = meant(mesh, dial);
         let mut met = self.lab.dial(dial, &meant, 1);
-        if met == Met::Tunnel && configuration.balances(&before.decided()) {
+        let may_differ = matches!(met, Met::Tunnel | Met::Wrapped);
+        if may_differ && configuration.balances(&before.decided()) {
             let times = match prediction.outcome {
                 Outcome::Hijacked => BALANCED_IN_SIGHT,
                 _ => BALANCED,
             };
-            met = self.lab.dial(dial, &meant, times);
+            let again = self.lab.dial(dial, &meant, times);
+            if again != Met::Tunnel {
+                met = again;
+            }
         }
         let decision = before.decided();
         let owners = configuration.owners(&decision);
@@ -171,9 +175,14 @@ fn blames(prediction: &Prediction<'_>, decision: &Decision, owners: &[Owner]) ->
         let is_parsed = by.entry.port(by.port).is_some_and(is_parsed);
         return is_parsed || prediction.by_egress_of().is_some();
     }
+    // Of an entry with several hosts those have no routes that another entry has as TCP.
+    let is_host = |host: &str| {
+        let mut hosts = by.entry.hosts.iter();
+        *host == *by.host || (decision.is_http() && hosts.any(|own| **own == *host))
+    };
     owners.iter().any(|owner| {
         let namespace = owner.namespace.as_deref();
-        owner.host == by.host
+        is_host(&owner.host)
             && owner.port == by.port
             && namespace.is_none_or(|namespace| *by.entry.namespace == *namespace)
     })

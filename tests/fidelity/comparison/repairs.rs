@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 use tunnelguard::mesh::protocol::Protocol;
 use tunnelguard::mesh::simulation::OutboundPolicy;
-use tunnelguard::mesh::{Dial, Environment, MeshView, Outcome, ServiceEntry, Speech, simulate};
+use tunnelguard::mesh::{
+    Dial, Environment, Mesh, MeshView, Outcome, ServiceEntry, Speech, simulate,
+};
 use tunnelguard::policy::check::{Context, Subject};
 use tunnelguard::policy::fix::{Edit, Operation, Safety};
 use tunnelguard::policy::verdict::{leaves_an_error, repair};
@@ -38,11 +40,20 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Whether it is for this dial: one of a claimed proxy, by a client that sees the entry.
-    fn is_for(&self, dial: &Dial) -> bool {
+    /// Whether it is for this dial: one of a claimed proxy, by a client that sees the entry and has none
+    /// of its own for one of its hosts, which comes before it.
+    fn is_for(&self, dial: &Dial, mesh: &MeshView) -> bool {
+        let mut rivals = self
+            .entry
+            .hosts
+            .iter()
+            .flat_map(|host| mesh.with_host(host));
+        let is_own = |namespace: &str| *namespace == *dial.namespace;
         dial.speech == Speech::Connect
             && self.claimed.contains(&(dial.address, dial.port))
             && self.entry.is_visible_from(&dial.namespace)
+            && (is_own(&self.entry.namespace)
+                || !rivals.any(|rival| is_own(&rival.entry.namespace)))
     }
 }
 
@@ -58,7 +69,7 @@ impl Comparison<'_> {
             for candidate in candidates(&entry, object, self.context(mesh)) {
                 // What tunnels needs no repair.
                 let mut claimed = before.iter().filter(|one| {
-                    candidate.is_for(&one.dial) && self.is_spoken_of(&one.dial, mesh)
+                    candidate.is_for(&one.dial, mesh) && self.is_spoken_of(&one.dial, mesh)
                 });
                 if claimed.any(|one| one.met != Met::Tunnel) {
                     self.repair(objects, index, &candidate, mesh, before);
@@ -149,7 +160,7 @@ impl Comparison<'_> {
     ) -> Option<String> {
         before.iter().zip(after).find_map(|(before, after)| {
             let dial = &after.dial;
-            let is_for = candidate.is_for(dial) && self.is_spoken_of(dial, mesh);
+            let is_for = candidate.is_for(dial, mesh) && self.is_spoken_of(dial, mesh);
             let fails = is_for && after.badness() > 0;
             let worse = after.badness() > before.badness();
             (fails || worse).then(|| {
