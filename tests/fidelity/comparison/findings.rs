@@ -170,8 +170,9 @@ impl Comparison<'_> {
         let error = findings.find(|finding| finding.severity == Severity::Error)?;
         let harm = measured.iter().any(|one| {
             let hijacked = matches!(one.met, Met::Hijacked(_)) && one.is_of(entry);
-            // Nor can an error be held against what is not predicted.
-            let open = one.predicted == Outcome::Unknown && self.concerns(entry, one);
+            // Nor can an error be held against what is not predicted, whoever's listener takes it.
+            let is_of_port = error.port.is_none_or(|port| port == one.dial.port);
+            let open = one.predicted == Outcome::Unknown && is_of_port;
             open || hijacked || (self.is_harm(one, mesh) && self.concerns(entry, one))
         });
         let (name, check) = (&entry.name, error.check);
