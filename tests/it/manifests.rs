@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tunnelguard::mesh::service_entry::GROUP;
 use tunnelguard::source::{self, SourceFile};
 
-use crate::support::text_of;
+use crate::support::{repository, run, text_of};
 
 const MUTATING: &str = "manifests/mutating-webhook.yaml";
 const VALIDATING: &str = "manifests/validating-webhook.yaml";
@@ -228,4 +228,13 @@ fn fields(expression: &str) -> Vec<&str> {
     let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.'));
     let fields = words.filter(|word| word.starts_with("object.") || word.starts_with("oldObject."));
     fields.collect()
+}
+
+/// `make crd` writes it.
+#[test]
+fn the_definition_is_what_the_policys_types_say() {
+    let printed = run(&repository(""), "crd", b"");
+    assert_eq!(printed.status, Some(0), "{printed}");
+    let written = text_of("manifests/connectproxypolicy-crd.yaml");
+    assert!(printed.stdout == written, "run `make crd`:\n{printed}");
 }

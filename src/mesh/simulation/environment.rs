@@ -80,6 +80,11 @@ impl IstioVersion {
     pub const OLDEST: Self = Self(21);
     /// 1.31, of 2026-08.
     pub const NEWEST: Self = Self(31);
+
+    /// The 31 of 1.31.
+    pub fn minor(self) -> u8 {
+        self.0
+    }
 }
 
 impl Default for IstioVersion {

@@ -191,9 +191,8 @@ impl Compiler {
                 .chain(expressions)
                 .filter(|label| *label != NAME_LABEL)
             {
-                let message = format!(
-                    "without a cluster the only namespace label known is {NAME_LABEL}, found {label:?}"
-                );
+                let message =
+                    format!("the only namespace label known is {NAME_LABEL}, found {label:?}");
                 self.reject(path.clone(), message);
             }
         }

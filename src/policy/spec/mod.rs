@@ -1,17 +1,25 @@
-//! The policy document, as written: a file for the command line and for a cluster without the
-//! custom resource, later the custom resource itself. An unknown field is an error, because a
-//! typo in a guard's policy must never mean "not guarded".
+//! The policy document, as written: a file, or a custom resource. An unknown field is an error,
+//! because a typo in a guard's policy must never mean "not guarded".
+//!
+//! The schema of the custom resource is derived from these types, their documentation included:
+//! `kubectl explain` shows it. The lengths are what the API server's estimate of a rule's cost needs;
+//! a file has none.
+
+mod rules;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// The `apiVersion` of a policy.
 pub const API_VERSION: &str = "tunnelguard.dev/v1alpha1";
 /// The `kind` of a policy.
 pub const KIND: &str = "ConnectProxyPolicy";
+/// What the API server calls policies in its paths.
+pub const PLURAL: &str = "connectproxypolicies";
 
 /// A whole policy document.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,17 +45,18 @@ pub struct Metadata {
     pub name: String,
 }
 
-/// What a policy asks for.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Which CONNECT proxies there are, and what is done about ServiceEntries that break them.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicySpec {
-    /// What is done about findings.
+    /// What is done about findings. In YAML, quote "Off".
     pub mode: Mode,
     /// What Mutate does where no safe fix exists.
     pub on_unsafe: OnUnsafe,
     /// What happens to a finding that an object already had before an update.
     pub existing: Existing,
     /// The proxies it declares.
+    #[schemars(length(max = 512))]
     pub proxies: Vec<ProxySpec>,
     /// The shortest prefix in `addresses` that a repair may keep.
     pub ranges: Ranges,
@@ -56,17 +65,22 @@ pub struct PolicySpec {
     /// The ceiling for name evidence.
     pub suspected: Suspected,
     /// The ceiling for one check, by id.
+    #[schemars(extend("maxProperties" = 64, "x-kubernetes-validations" = rules::known_keys()))]
     pub checks: BTreeMap<String, CheckSpec>,
     /// What cannot be read from the cluster.
     pub mesh: MeshSpec,
     /// Modes for some namespaces: the first that matches.
+    #[schemars(length(max = 256))]
     pub overrides: Vec<Override>,
     /// What is let through, by whom and until when.
+    #[schemars(length(max = 1024))]
     pub exemptions: Vec<Exemption>,
 }
 
 /// What is done about findings, least first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema,
+)]
 pub enum Mode {
     /// Nothing.
     Off,
@@ -98,7 +112,7 @@ impl<'de> Deserialize<'de> for Mode {
 }
 
 /// What Mutate does where no safe fix exists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum OnUnsafe {
     /// Deny.
     #[default]
@@ -108,7 +122,7 @@ pub enum OnUnsafe {
 }
 
 /// What happens to a finding that an object already had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum Existing {
     /// A warning on update.
     #[default]
@@ -118,18 +132,24 @@ pub enum Existing {
 }
 
 /// A declared proxy.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules::recognisable()))]
 pub struct ProxySpec {
     /// What messages call it.
     pub name: String,
     /// Host names; `*.x` for any host below x.
     #[serde(default)]
+    #[schemars(length(max = 32), inner(length(max = 253)))]
+    #[schemars(transform = rules::hosts)]
     pub hosts: Vec<String>,
     /// IPs and ranges.
     #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 64)))]
+    #[schemars(transform = rules::addresses)]
     pub addresses: Vec<String>,
-    /// Its ports.
+    /// The ports it listens on.
+    #[schemars(length(min = 1, max = 256), inner(range(min = 1, max = 65535)))]
     pub ports: Vec<u16>,
     /// Whether the proxy itself expects TLS on these ports.
     #[serde(default)]
@@ -140,12 +160,14 @@ pub struct ProxySpec {
 }
 
 /// The shortest prefixes that a repair may keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ranges {
     /// For IPv4, 0 to 32.
+    #[schemars(range(max = 32))]
     pub ipv4: u8,
     /// For IPv6, 0 to 128.
+    #[schemars(range(max = 128))]
     pub ipv6: u8,
 }
 
@@ -160,7 +182,7 @@ impl Default for Ranges {
 }
 
 /// The ceiling for proxies learnt from workloads.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Observed {
     /// No finding on such evidence goes further than this.
@@ -174,10 +196,11 @@ impl Default for Observed {
 }
 
 /// The ceiling for name evidence.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Suspected {
-    /// Audit or Off.
+    /// Audit or Off: names are weak evidence.
+    #[schemars(extend("oneOf" = [{"const": "Off"}, {"const": "Audit"}]))]
     pub mode: Mode,
 }
 
@@ -188,7 +211,7 @@ impl Default for Suspected {
 }
 
 /// The ceiling for one check.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CheckSpec {
     /// No finding of the check goes further than this.
@@ -196,12 +219,14 @@ pub struct CheckSpec {
 }
 
 /// What cannot be read from the cluster.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct MeshSpec {
     /// `meshConfig.outboundTrafficPolicy.mode`.
+    #[schemars(extend("enum" = rules::outbound_policies()))]
     pub outbound_traffic_policy: Option<String>,
     /// `"1.21"` to `"1.31"`, quoted: YAML reads 1.30 as a number and loses the zero.
+    #[schemars(length(max = 32), extend("x-kubernetes-validations" = rules::istio_version()))]
     pub istio_version: Option<String>,
     /// `meshConfig.rootNamespace`.
     pub root_namespace: Option<String>,
@@ -211,30 +236,34 @@ pub struct MeshSpec {
 }
 
 /// A mode for some namespaces.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
     /// Which namespaces, by their labels.
+    #[schemars(extend("x-kubernetes-validations" = rules::known_labels()))]
     pub namespace_selector: LabelSelector,
     /// Their mode.
     pub mode: Mode,
 }
 
 /// A label selector (`k8s.io/apimachinery/pkg/apis/meta/v1`).
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
     /// Every one must be equal.
+    #[schemars(extend("maxProperties" = 16))]
     pub match_labels: BTreeMap<String, String>,
     /// Every one must hold.
+    #[schemars(length(max = 16))]
     pub match_expressions: Vec<LabelExpression>,
 }
 
 /// One expression of a label selector.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelExpression {
     /// The label.
+    #[schemars(length(max = 317))]
     pub key: String,
     /// How its value relates to `values`.
     pub operator: LabelOperator,
@@ -244,7 +273,7 @@ pub struct LabelExpression {
 }
 
 /// How a label relates to the values of an expression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum LabelOperator {
     /// The label has one of the values.
     In,
@@ -257,7 +286,7 @@ pub enum LabelOperator {
 }
 
 /// What is let through.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exemption {
     /// A glob over namespaces; absent: all.
@@ -268,6 +297,8 @@ pub struct Exemption {
     pub name: Option<String>,
     /// Check ids; absent: all.
     #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 16)))]
+    #[schemars(transform = rules::known_items)]
     pub checks: Vec<String>,
     /// Why.
     pub reason: String,
@@ -276,5 +307,6 @@ pub struct Exemption {
     pub owner: Option<String>,
     /// The last valid day, UTC, as YYYY-MM-DD.
     #[serde(default)]
+    #[schemars(length(max = 32), extend("x-kubernetes-validations" = rules::date()))]
     pub expires: Option<String>,
 }

@@ -1,0 +1,35 @@
+//! The CustomResourceDefinition of `manifests/`, installed for a while.
+
+use std::process::Stdio;
+
+use super::control_plane::run;
+use super::{ControlPlane, repository};
+
+/// What `manifests/` calls the definition.
+const NAME: &str = "customresourcedefinition/connectproxypolicies.tunnelguard.dev";
+
+/// Taken away, with every policy, when this value is dropped.
+pub(crate) struct Definition<'a>(&'a ControlPlane);
+
+impl<'a> Definition<'a> {
+    /// Installs it as `manifests/README.md` says, and waits until its resources are served.
+    pub(crate) fn install(plane: &'a ControlPlane) -> Self {
+        let file = repository("manifests/connectproxypolicy-crd.yaml");
+        let flags = ["apply", "--server-side", "--validate=strict", "-f"];
+        let mut command = plane.kubectl(flags);
+        run(command.arg(file), "");
+        run(
+            &mut plane.kubectl(["wait", "--for=condition=Established", NAME]),
+            "",
+        );
+        Self(plane)
+    }
+}
+
+impl Drop for Definition<'_> {
+    fn drop(&mut self) {
+        let mut command = self.0.kubectl(["delete", "--ignore-not-found", NAME]);
+        // Whoever comes next installs it anew.
+        drop(command.stdout(Stdio::null()).stderr(Stdio::null()).status());
+    }
+}
