@@ -48,10 +48,11 @@ impl PolicyArguments {
         PolicyFiles::new(self.policy.clone())
     }
 
-    /// What the other flags make of the policies in those files, with an empty mesh.
+    /// What the other flags make of the policies in force, with an empty mesh.
     pub(super) fn snapshot_of(&self, mut policies: PolicySet) -> Snapshot {
-        if self.policy.is_empty() || !self.proxy.is_empty() {
-            policies.add_anonymous(self.proxy.clone());
+        if policies.policies.is_empty() || !self.proxy.is_empty() {
+            let own = PolicySet::anonymous(self.proxy.clone());
+            policies = PolicySet::united([&policies, &own]);
         }
         Snapshot {
             policies,

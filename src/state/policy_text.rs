@@ -143,6 +143,28 @@ fn explain(
             &format!("expected kind {KIND}, found {found}"),
         );
     }
+    let Told {
+        path,
+        of_key,
+        message,
+    } = told(error);
+    let location = match of_key {
+        true => document.locate_key(&path),
+        false => document.locate(&path),
+    };
+    at(file, &location, &message)
+}
+
+/// What serde says of a document.
+pub(super) struct Told {
+    path: FieldPath,
+    /// Whether it is about the field's name, not its value.
+    of_key: bool,
+    /// With the field.
+    pub(super) message: String,
+}
+
+pub(super) fn told(error: &serde_path_to_error::Error<serde_json::Error>) -> Told {
     let path = field_path(error.path());
     let message = error.inner().to_string();
     let Some(field) = unknown_field(&message) else {
@@ -151,7 +173,11 @@ fn explain(
         } else {
             format!("{path}: ")
         };
-        return at(file, &document.locate(&path), &format!("{place}{message}"));
+        return Told {
+            path,
+            of_key: false,
+            message: format!("{place}{message}"),
+        };
     };
     let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
     let nearest = known
@@ -167,11 +193,11 @@ fn explain(
         .map(|nearest| format!("; did you mean `{nearest}`?"))
         .unwrap_or_default();
     let known = known.join(", ");
-    at(
-        file,
-        &document.locate_key(&whole),
-        &format!("{whole}: unknown field `{field}`{hint} (known here: {known})"),
-    )
+    Told {
+        message: format!("{whole}: unknown field `{field}`{hint} (known here: {known})"),
+        path: whole,
+        of_key: true,
+    }
 }
 
 fn similarity(a: &str, b: &str) -> f64 {

@@ -21,6 +21,10 @@ const WAITING_LINES: usize = 4096;
 /// room for 400,000 lines a second.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// What is told unless somebody asks for something else. Of each request to the cluster that fails,
+/// kube would tell as an error, every few seconds; what it means is told by who asked.
+const ORDINARY: &str = "info,rustls=warn,hyper=warn,h2=warn,kube_client=off";
+
 /// For people on a terminal, JSON otherwise; `TUNNELGUARD_LOG` filters as `RUST_LOG` does elsewhere.
 ///
 /// Lines are written by a thread of their own, and dropped where they do not fit its queue: whoever
@@ -34,7 +38,7 @@ pub(super) fn start() -> WorkerGuard {
     let asked = std::env::var("TUNNELGUARD_LOG").ok();
     let asked = asked.filter(|asked| !asked.trim().is_empty());
     let asked = asked.and_then(|asked| EnvFilter::try_new(asked.trim()).ok());
-    let filter = asked.unwrap_or_else(|| EnvFilter::new("info,rustls=warn,hyper=warn,h2=warn"));
+    let filter = asked.unwrap_or_else(|| EnvFilter::new(ORDINARY));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // It would tell of a line that cannot be written by writing another, and panic.

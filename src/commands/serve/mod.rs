@@ -1,8 +1,10 @@
 //! `tunnelguard serve`: the admission webhook.
 
 mod certificate;
+mod cluster;
 mod descriptors;
 mod log;
+mod policies;
 mod reload;
 mod samples;
 mod trial;
@@ -26,6 +28,8 @@ use crate::state::SharedSnapshot;
 use super::Exit;
 use super::arguments::PolicyArguments;
 use certificate::{CertificateArguments, Source};
+use cluster::ClusterArguments;
+use policies::Policies;
 use reload::{Certificate, Policy, keep_reloading};
 use trial::{Trial, introduce};
 
@@ -42,6 +46,8 @@ pub(super) struct Arguments {
     certificate: CertificateArguments,
     #[command(flatten)]
     policy: PolicyArguments,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     /// Deny what a bug in tunnelguard kept from being judged [default: allow it, with a warning].
     #[arg(long)]
     fail_closed: bool,
@@ -73,19 +79,21 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
 }
 
 async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let cluster = arguments.cluster.connect().await?;
     let mut files = arguments.policy.policy_files();
-    let policies = files.load().context("the policy cannot be used")?;
-    let snapshot = arguments.policy.snapshot_of(policies);
+    let from_files = files.load().context("the policy cannot be used")?;
     let (pair, source) = arguments.certificate.first(arguments.listen.ip())?;
 
     let metrics = Arc::new(Metrics::default());
-    metrics.declares(snapshot.policies.proxies.all().len());
     metrics.certificate_ends(pair.not_after.unix_timestamp());
+    let (shared, policies) = Policies::new(&arguments.policy, from_files, Arc::clone(&metrics));
+    if let Some(cluster) = cluster {
+        cluster.follow(Arc::clone(&policies)).await;
+    }
     let trial = match &source {
-        Source::Own { authority } => Some(Trial::write(authority, &snapshot)?),
+        Source::Own { authority } => Some(Trial::write(authority, &shared.load())?),
         Source::Files(_) => None,
     };
-    let shared = Arc::new(SharedSnapshot::new(snapshot));
     let certificate = Arc::new(ServingCertificate::new(pair));
 
     let options = Options {
@@ -103,11 +111,7 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     tracing::info!(webhook = %addresses.webhook, health = %addresses.health, "serving");
     introduce(out, addresses, &source, &shared.load(), trial.as_ref())?;
     if files.can_change() {
-        let policy = Policy {
-            files,
-            arguments: arguments.policy.clone(),
-            shared,
-        };
+        let policy = Policy { files, policies };
         keep_reloading(policy, Arc::clone(&metrics));
     }
     if let Source::Files(files) = source {

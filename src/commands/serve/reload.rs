@@ -1,4 +1,4 @@
-//! What is read again while it is in use: the policy, and the certificate.
+//! What is read again while it is in use: the policy files, and the certificate.
 //!
 //! Both are looked at every second, on a thread where waiting for a file system hurts nobody. What
 //! cannot be used is told once, and what was good goes on.
@@ -10,13 +10,12 @@ use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::commands::arguments::PolicyArguments;
 use crate::pki::{CertificateFiles, rfc3339};
 use crate::server::metrics::{Metrics, Reload};
 use crate::server::tls::ServingCertificate;
-use crate::state::{PolicyFiles, SharedSnapshot};
+use crate::state::PolicyFiles;
 
-use super::trial;
+use super::policies::Policies;
 
 /// A change counts once two looks have seen it, so it takes two of these.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,8 +25,8 @@ pub(super) trait Reloaded: Send + 'static {
     /// What it is.
     const WHAT: Reload;
 
-    /// Looks, and puts in force what has changed; says whether it could be used, if anything has.
-    fn look(&mut self, metrics: &Metrics) -> Option<bool>;
+    /// Looks, puts in force what has changed, and counts it.
+    fn look(&mut self, metrics: &Metrics);
 }
 
 /// Looks every second until the process ends.
@@ -40,15 +39,13 @@ pub(super) fn keep_reloading<R: Reloaded>(mut what: R, metrics: Arc<Metrics>) {
             ticks.tick().await;
             let counted = Arc::clone(&metrics);
             let looked = spawn_blocking(move || {
-                if let Some(usable) = what.look(&counted) {
-                    counted.reloaded(R::WHAT, usable);
-                }
+                what.look(&counted);
                 what
             });
             match looked.await {
                 Ok(back) => what = back,
                 Err(error) => {
-                    metrics.reloaded(R::WHAT, false);
+                    metrics.reloaded(R::WHAT, false, false);
                     tracing::error!(%error, "a bug: files are not read again until a restart");
                     return;
                 }
@@ -60,30 +57,18 @@ pub(super) fn keep_reloading<R: Reloaded>(mut what: R, metrics: Arc<Metrics>) {
 /// The policy files.
 pub(super) struct Policy {
     pub(super) files: PolicyFiles,
-    pub(super) arguments: PolicyArguments,
-    pub(super) shared: Arc<SharedSnapshot>,
+    pub(super) policies: Arc<Policies>,
 }
 
 impl Reloaded for Policy {
     const WHAT: Reload = Reload::Policy;
 
-    fn look(&mut self, metrics: &Metrics) -> Option<bool> {
-        let policies = match self.files.changed()? {
-            Ok(policies) => policies,
-            Err(error) => {
-                tracing::error!(
-                    %error,
-                    "the policy was edited into one that cannot be used; the last good one stays in force"
-                );
-                return Some(false);
-            }
-        };
-        let snapshot = self.arguments.snapshot_of(policies);
-        metrics.declares(snapshot.policies.proxies.all().len());
-        let policies = trial::policies(&snapshot);
-        let generation = self.shared.publish(snapshot);
-        tracing::info!(generation, policies, "the policy changed");
-        Some(true)
+    fn look(&mut self, _: &Metrics) {
+        match self.files.changed() {
+            Some(Ok(files)) => self.policies.files_changed(files),
+            Some(Err(error)) => self.policies.files_unusable(&error),
+            None => {}
+        }
     }
 }
 
@@ -96,15 +81,17 @@ pub(super) struct Certificate {
 impl Reloaded for Certificate {
     const WHAT: Reload = Reload::Certificate;
 
-    fn look(&mut self, metrics: &Metrics) -> Option<bool> {
-        let pair = match self.files.changed(OffsetDateTime::now_utc())? {
-            Ok(pair) => pair,
-            Err(error) => {
+    fn look(&mut self, metrics: &Metrics) {
+        let pair = match self.files.changed(OffsetDateTime::now_utc()) {
+            None => return,
+            Some(Ok(pair)) => pair,
+            Some(Err(error)) => {
+                metrics.reloaded(Self::WHAT, false, false);
                 tracing::error!(
                     %error,
                     "the certificate was replaced by one that cannot be used; the last good one stays in use"
                 );
-                return Some(false);
+                return;
             }
         };
         metrics.certificate_ends(pair.not_after.unix_timestamp());
@@ -113,6 +100,6 @@ impl Reloaded for Certificate {
             "the certificate changed"
         );
         self.serving.replace(pair);
-        Some(true)
+        metrics.reloaded(Self::WHAT, true, true);
     }
 }

@@ -117,13 +117,20 @@ impl PolicySet {
         Self::anonymous(Vec::new())
     }
 
-    /// Adds a policy without a name, in mode Audit, for proxies given on the command line.
-    pub fn add_anonymous(&mut self, proxies: Vec<Proxy>) {
-        let own = Self::anonymous(proxies);
-        self.policies.extend(own.policies);
-        let mut all = self.proxies.all().to_vec();
-        all.extend_from_slice(own.proxies.all());
-        self.proxies = ProxyIndex::new(all);
+    /// All of several sets. Of the mesh's settings the first that says something is believed.
+    pub fn united<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        let mut proxies = Vec::new();
+        for set in sets {
+            all.policies.extend_from_slice(&set.policies);
+            proxies.extend_from_slice(set.proxies.all());
+            all.outbound = all.outbound.or(set.outbound);
+            all.version = all.version.or(set.version);
+            all.root_namespace = all.root_namespace.or_else(|| set.root_namespace.clone());
+            all.captures_dns |= set.captures_dns;
+        }
+        all.proxies = ProxyIndex::new(proxies);
+        all
     }
 
     /// A policy without a name for proxies given on the command line.

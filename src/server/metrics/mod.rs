@@ -55,7 +55,7 @@ pub(super) enum HandshakeFailure {
 /// What was re-read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// The policy files.
+    /// The policy, in files and in the cluster.
     Policy,
     /// The certificate and its key.
     Certificate,
@@ -158,14 +158,20 @@ impl Metrics {
         }
     }
 
-    /// Notes how an attempt to re-read something ended.
-    pub fn reloaded(&self, what: Reload, successful: bool) {
+    /// Notes how an attempt to re-read something ended, and whether all that is in use is what was
+    /// written last.
+    pub fn reloaded(&self, what: Reload, successful: bool, current: bool) {
         let reloads = match what {
             Reload::Policy => &self.policy_reloads,
             Reload::Certificate => &self.certificate_reloads,
         };
         reloads.outcomes.get_or_create(&[result(successful)]).inc();
-        reloads.last_successful.set(i64::from(successful));
+        reloads.last_successful.set(i64::from(current));
+    }
+
+    /// Notes whether the policy in force is what was written last, where nothing was read.
+    pub fn policy_is_current(&self, current: bool) {
+        self.policy_reloads.last_successful.set(i64::from(current));
     }
 
     /// Notes how many proxies the policy in force declares.

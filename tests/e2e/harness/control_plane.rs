@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -91,6 +92,37 @@ impl ControlPlane {
         let namespace = format!("--namespace={namespace}");
         let mut command = self.kubectl(["config", "set-context", "--current", &namespace]);
         run(command.env("KUBECONFIG", &path), "");
+        path
+    }
+
+    /// Where it serves.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let server = "jsonpath={.clusters[0].cluster.server}";
+        let server = run(&mut self.kubectl(["config", "view", "-o", server]), "");
+        let address = server.trim().strip_prefix("https://");
+        let address = address.and_then(|address| address.parse().ok());
+        address.expect("an address of the API server")
+    }
+
+    /// A kubeconfig for the ServiceAccount of `manifests/rbac.yaml`, who dials another address, in a file of
+    /// that directory.
+    pub(crate) fn kubeconfig_of_guard(&self, directory: &Path, dials: SocketAddr) -> PathBuf {
+        let path = directory.join("tunnelguard");
+        fs::copy(self.file("kubeconfig"), &path).expect("a kubeconfig");
+        let account = ["create", "token", "-n", "tunnelguard-system", "tunnelguard"];
+        let token = run(&mut self.kubectl(account), "");
+        let token = format!("--token={}", token.trim());
+        let cluster = "jsonpath={.clusters[0].name}";
+        let cluster = run(&mut self.kubectl(["config", "view", "-o", cluster]), "");
+        let server = format!("--server=https://{dials}");
+        let commands = [
+            vec!["config", "set-cluster", cluster.trim(), &server],
+            vec!["config", "set-credentials", "tunnelguard", &token],
+            vec!["config", "set-context", "--current", "--user=tunnelguard"],
+        ];
+        for arguments in commands {
+            run(self.kubectl(arguments).env("KUBECONFIG", &path), "");
+        }
         path
     }
 

@@ -12,6 +12,11 @@ const NAME: &str = "customresourcedefinition/connectproxypolicies.tunnelguard.de
 pub(crate) struct Definition<'a>(&'a ControlPlane);
 
 impl<'a> Definition<'a> {
+    /// Installed by somebody else, if at all.
+    pub(crate) fn of(plane: &'a ControlPlane) -> Self {
+        Self(plane)
+    }
+
     /// Installs it as `manifests/README.md` says, and waits until its resources are served.
     pub(crate) fn install(plane: &'a ControlPlane) -> Self {
         let file = repository("manifests/connectproxypolicy-crd.yaml");

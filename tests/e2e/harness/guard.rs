@@ -23,7 +23,6 @@ impl Guard {
     }
 
     /// The same, with its log in a file.
-    #[allow(dead_code, reason = "people read it, in the demo")]
     pub(crate) fn start_with_log(
         listen: SocketAddr,
         certificate: &Certificate,

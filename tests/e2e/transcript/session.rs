@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -11,7 +12,8 @@ use tempfile::TempDir;
 use super::Setup;
 use crate::harness::transcript::printed_by;
 use crate::harness::{
-    AnsweringWebhook, CelPolicies, ControlPlane, Guard, Repair, Stage, USERS, repository,
+    AnsweringWebhook, Balancer, CelPolicies, ControlPlane, Definition, Guard, Repair, Stage, USERS,
+    await_some, free_address, repository,
 };
 
 /// A namespace, a guard that judges what is written to it, and users at their shells.
@@ -26,6 +28,12 @@ pub(crate) struct Session<'a> {
     kubeconfigs: TempDir,
     _others: Vec<AnsweringWebhook>,
     _policies: Option<CelPolicies<'a>>,
+    _definition: Option<Definition<'a>>,
+    /// The guard's way to the API server, and where it begins; none while it is cut.
+    way: Option<Balancer>,
+    way_begins: SocketAddr,
+    /// How many lines of the guard's log were shown.
+    logged: usize,
     /// How much of the audit log was shown.
     audited: u64,
     /// The guard's series when they were last shown.
@@ -52,6 +60,10 @@ impl<'a> Session<'a> {
             _policies: setup
                 .cel
                 .then(|| CelPolicies::apply(plane, Repair::None, &[])),
+            _definition: setup.cluster.then(|| Definition::of(plane)),
+            way: None,
+            way_begins: free_address(Ipv4Addr::LOCALHOST),
+            logged: 0,
             audited: 0,
             counted: BTreeMap::new(),
         };
@@ -59,6 +71,9 @@ impl<'a> Session<'a> {
         if policy.exists() {
             let policy = policy.to_str().expect("UTF-8").to_owned();
             session.flags.extend(["--policy".to_owned(), policy]);
+        }
+        if setup.cluster {
+            session.follow_cluster();
         }
         session.start_guard();
         session.register(setup);
@@ -87,8 +102,36 @@ impl<'a> Session<'a> {
 
     fn start_guard(&mut self) {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        let guard = Guard::start(self.stage.address, &self.stage.certificate, &flags);
+        let Stage {
+            address,
+            certificate,
+            ..
+        } = &self.stage;
+        let guard = Guard::start_with_log(*address, certificate, &flags, &self.log_file());
         self.guard = Some(guard);
+        self.logged = 0;
+    }
+
+    /// Lets the guard sign in as the ServiceAccount of `manifests/rbac.yaml`.
+    fn follow_cluster(&mut self) {
+        let plane = self.stage.plane;
+        copy_files(&repository("manifests"), self.directory.path());
+        let rights = fs::read_to_string(repository("manifests/rbac.yaml"));
+        plane.apply(&rights.expect("a manifest"));
+        self.open_way();
+        let kubeconfig = plane.kubeconfig_of_guard(self.kubeconfigs.path(), self.way_begins);
+        let kubeconfig = kubeconfig.to_str().expect("UTF-8").to_owned();
+        self.flags.extend(["--kubeconfig".to_owned(), kubeconfig]);
+    }
+
+    fn open_way(&mut self) {
+        let way = Balancer::start(self.way_begins);
+        way.forward_to([self.stage.plane.address()]);
+        self.way = Some(way);
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.kubeconfigs.path().join("guard.log")
     }
 
     /// Runs one command, and gives what it prints.
@@ -117,6 +160,10 @@ impl<'a> Session<'a> {
     /// - `audit`: what the audit log has of the requests since it was last shown, with annotations;
     ///   `audit PREFIX`: with those annotations alone;
     /// - `metrics PREFIX`: by how much the guard's series with that prefix grew since last shown;
+    /// - `await SERIES VALUE`: waits until the guard's series has that value;
+    /// - `log WORDS`: waits until the guard logs a line with these words, after those that were shown, and
+    ///   shows it;
+    /// - `cluster away`, `cluster back`: for the guard alone;
     /// - `guard stop`, `guard start`.
     fn tool(&mut self, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
@@ -124,6 +171,21 @@ impl<'a> Session<'a> {
             ["audit"] => self.audit(""),
             ["audit", prefix] => self.audit(prefix),
             ["metrics", prefix] => self.count(prefix),
+            ["await", series, value] => {
+                let guard = self.guard.as_ref().expect("a guard that runs");
+                let value: f64 = value.parse().expect("a number");
+                await_some(command, || (guard.metric(series) == value).then_some(()));
+                String::new()
+            }
+            ["log", ..] => self.log(&command["log ".len()..]),
+            ["cluster", "away"] => {
+                self.way = None;
+                String::new()
+            }
+            ["cluster", "back"] => {
+                self.open_way();
+                String::new()
+            }
             ["guard", "stop"] => {
                 self.guard = None;
                 String::new()
@@ -135,6 +197,28 @@ impl<'a> Session<'a> {
             }
             _ => panic!("no such tool: {command}"),
         }
+    }
+
+    fn log(&mut self, words: &str) -> String {
+        let (shown, line) = await_some(words, || {
+            let text = fs::read_to_string(self.log_file()).expect("a log");
+            let mut lines = text.lines().enumerate().skip(self.logged);
+            let line = lines.find(|(_, line)| line.contains(words))?;
+            // Half a line is none yet.
+            Some((line.0 + 1, serde_json::from_str::<Value>(line.1).ok()?))
+        });
+        self.logged = shown;
+        let mut printed = format!("{}: ", line["level"].as_str().expect("a level"));
+        printed += line["message"].as_str().expect("a message");
+        let address = self.way_begins.to_string();
+        for field in ["cluster", "policy", "policies", "error"] {
+            if let Some(value) = line[field].as_str() {
+                // Another one in every run.
+                let value = value.replace(&address, "ADDRESS");
+                printed += &format!("\n  {field}: {value}");
+            }
+        }
+        printed
     }
 
     fn audit(&mut self, prefix: &str) -> String {

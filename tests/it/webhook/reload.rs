@@ -196,6 +196,12 @@ fn what_cannot_be_served_with_ends_the_start() {
             "--tls-cert made/tls.crt --tls-key none",
             ["none", "No such file"],
         ),
+        ("--kubeconfig none", ["the kubeconfig none", "No such file"]),
+        (
+            "--kubeconfig bad.yaml",
+            ["the kubeconfig bad.yaml", "cannot be used"],
+        ),
+        ("--kubeconfig none --offline", ["--kubeconfig", "--offline"]),
         ("--max-connections 0", ["--max-connections", "0"]),
         ("--max-reviews many", ["--max-reviews", "many"]),
         ("--listen localhost", ["--listen", "localhost"]),

@@ -1,0 +1,189 @@
+//! The policies of files and of the cluster, and the snapshot that is made of both.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use crate::commands::arguments::PolicyArguments;
+use crate::policy::PolicySet;
+use crate::server::metrics::{Metrics, Reload};
+use crate::state::{Change, PolicyFileError, PolicyResources, SharedSnapshot};
+
+use super::trial;
+
+/// What is in force, from wherever it comes.
+pub(super) struct Policies {
+    arguments: PolicyArguments,
+    shared: Arc<SharedSnapshot>,
+    metrics: Arc<Metrics>,
+    /// Held while publishing, so that what was read last is what is in force.
+    parts: Mutex<Parts>,
+}
+
+struct Parts {
+    files: PolicySet,
+    files_are_current: bool,
+    resources: PolicyResources,
+    cluster_answers: bool,
+    /// Resources that have the name of a policy in a file.
+    hidden: BTreeSet<String>,
+}
+
+impl Policies {
+    /// Publishes what the files say.
+    pub(super) fn new(
+        arguments: &PolicyArguments,
+        files: PolicySet,
+        metrics: Arc<Metrics>,
+    ) -> (Arc<SharedSnapshot>, Arc<Self>) {
+        let snapshot = arguments.snapshot_of(files.clone());
+        metrics.declares(snapshot.policies.proxies.all().len());
+        let shared = Arc::new(SharedSnapshot::new(snapshot));
+        let parts = Parts {
+            files,
+            files_are_current: true,
+            resources: PolicyResources::default(),
+            cluster_answers: true,
+            hidden: BTreeSet::new(),
+        };
+        let policies = Self {
+            arguments: arguments.clone(),
+            shared: Arc::clone(&shared),
+            metrics,
+            parts: Mutex::new(parts),
+        };
+        (shared, Arc::new(policies))
+    }
+
+    /// The files were edited.
+    pub(super) fn files_changed(&self, files: PolicySet) {
+        let mut parts = self.parts();
+        parts.files = files;
+        parts.files_are_current = true;
+        self.publish(&mut parts);
+    }
+
+    /// The files were edited into something else.
+    pub(super) fn files_unusable(&self, error: &PolicyFileError) {
+        tracing::error!(
+            %error,
+            "the policy was edited into one that cannot be used; the last good one stays in force"
+        );
+        self.parts().files_are_current = false;
+        self.metrics.reloaded(Reload::Policy, false, false);
+    }
+
+    /// The cluster has told every policy that it has.
+    pub(super) fn listed(&self, objects: &[Value]) {
+        let mut parts = self.parts();
+        parts.cluster_answers = true;
+        let names = objects.iter().map(|object| &object["metadata"]["name"]);
+        let names: BTreeSet<&str> = names.filter_map(Value::as_str).collect();
+        let mut changed = parts.resources.retain(&names);
+        for object in objects {
+            changed |= self.apply(&mut parts, object);
+        }
+        self.settle(&mut parts, changed);
+    }
+
+    /// A policy was made or edited.
+    pub(super) fn applied(&self, object: &Value) {
+        let mut parts = self.parts();
+        let changed = self.apply(&mut parts, object);
+        self.settle(&mut parts, changed);
+    }
+
+    /// A policy was deleted.
+    pub(super) fn deleted(&self, name: &str) {
+        let mut parts = self.parts();
+        let changed = parts.resources.delete(name);
+        self.settle(&mut parts, changed);
+    }
+
+    /// The cluster does not tell which policies it has.
+    pub(super) fn unanswered(&self) {
+        self.parts().cluster_answers = false;
+        self.metrics.policy_is_current(false);
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a resource, and says whether it can be used and is another than before.
+    fn apply(&self, parts: &mut Parts, object: &Value) -> bool {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        match parts.resources.apply(object) {
+            Change::Nothing => return false,
+            Change::Usable => return true,
+            Change::Unusable {
+                faults,
+                stays: true,
+            } => tracing::error!(
+                policy = name,
+                error = faults,
+                "a ConnectProxyPolicy was edited into one that cannot be used; its last good form stays in force"
+            ),
+            Change::Unusable {
+                faults,
+                stays: false,
+            } => tracing::error!(
+                policy = name,
+                error = faults,
+                "a ConnectProxyPolicy cannot be used and is left out"
+            ),
+        }
+        self.metrics.reloaded(Reload::Policy, false, false);
+        false
+    }
+
+    fn settle(&self, parts: &mut Parts, changed: bool) {
+        match changed {
+            true => self.publish(parts),
+            false => self.metrics.policy_is_current(parts.are_current()),
+        }
+    }
+
+    fn publish(&self, parts: &mut Parts) {
+        let united = parts.united();
+        let snapshot = self.arguments.snapshot_of(united);
+        let proxies = snapshot.policies.proxies.all().len();
+        let policies = trial::policies(&snapshot);
+        let generation = self.shared.publish(snapshot);
+        self.metrics.declares(proxies);
+        tracing::info!(generation, policies, "the policy changed");
+        let current = parts.are_current();
+        self.metrics.reloaded(Reload::Policy, true, current);
+    }
+}
+
+impl Parts {
+    /// Files come first, then resources by name. A name is how a proxy finds its policy: of two with one
+    /// name the file's is in force, as long as there is one.
+    fn united(&mut self) -> PolicySet {
+        let in_files = self.files.policies.iter();
+        let in_files: BTreeSet<&str> = in_files.map(|policy| &*policy.name).collect();
+        let resources = self.resources.usable();
+        let (hidden, seen): (Vec<_>, Vec<_>) =
+            resources.partition(|(name, _)| in_files.contains(name));
+        let hidden: BTreeSet<String> = hidden.iter().map(|(name, _)| (*name).to_owned()).collect();
+        for policy in hidden.difference(&self.hidden) {
+            tracing::error!(
+                policy,
+                "a ConnectProxyPolicy has the name of a policy in a file and is left out; rename or remove one"
+            );
+        }
+        let seen = seen.iter().map(|(_, policy)| *policy);
+        let united = PolicySet::united([&self.files].into_iter().chain(seen));
+        self.hidden = hidden;
+        united
+    }
+
+    fn are_current(&self) -> bool {
+        self.files_are_current
+            && self.cluster_answers
+            && self.resources.are_current()
+            && self.hidden.is_empty()
+    }
+}

@@ -1,0 +1,185 @@
+//! Policies that are custom resources: what is good of them, and what is wrong with the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::policy::PolicySet;
+use crate::policy::spec::ConnectProxyPolicy;
+
+use super::policy_text::told;
+
+/// The policies of a cluster, by name, each as it was last good.
+#[derive(Debug, Default)]
+pub struct PolicyResources {
+    known: BTreeMap<String, Resource>,
+}
+
+#[derive(Debug)]
+struct Resource {
+    /// Which object of that name it is, and which of its specs was read last.
+    version: (Value, Value),
+    last_good: Option<PolicySet>,
+    is_current: bool,
+}
+
+/// What a look at a policy came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It says what it said before.
+    Nothing,
+    /// It can be used.
+    Usable,
+    /// It cannot be used; what it said before, if it did, stays in force.
+    Unusable {
+        /// Every fault, with its field and the way out.
+        faults: String,
+        /// Whether there is such a thing.
+        stays: bool,
+    },
+}
+
+impl PolicyResources {
+    /// Reads a policy as it stands in the cluster now.
+    pub fn apply(&mut self, object: &Value) -> Change {
+        let metadata = &object["metadata"];
+        // Every write to the spec counts the generation up, and no other does; another object of that
+        // name has another uid.
+        let version = (metadata["uid"].clone(), metadata["generation"].clone());
+        let name = name_of(object);
+        let before = self.known.remove(&name);
+        if let Some(before) = before.as_ref().filter(|before| before.version == version) {
+            let before = Resource {
+                version,
+                last_good: before.last_good.clone(),
+                is_current: before.is_current,
+            };
+            self.known.insert(name, before);
+            return Change::Nothing;
+        }
+        let compiled = compile(object);
+        let is_current = compiled.is_ok();
+        let same = before.filter(|before| before.version.0 == version.0);
+        let (last_good, change) = match compiled {
+            Ok(policy) => (Some(policy), Change::Usable),
+            Err(faults) => {
+                let last_good = same.and_then(|before| before.last_good);
+                let stays = last_good.is_some();
+                (last_good, Change::Unusable { faults, stays })
+            }
+        };
+        let resource = Resource {
+            version,
+            last_good,
+            is_current,
+        };
+        self.known.insert(name, resource);
+        change
+    }
+
+    /// Forgets a policy; says whether there was one.
+    pub fn delete(&mut self, name: &str) -> bool {
+        self.known.remove(name).is_some()
+    }
+
+    /// Forgets every policy but those; says whether there was another.
+    pub fn retain(&mut self, names: &BTreeSet<&str>) -> bool {
+        let before = self.known.len();
+        self.known.retain(|name, _| names.contains(&**name));
+        self.known.len() < before
+    }
+
+    /// The last good form of each, by name.
+    pub fn usable(&self) -> impl Iterator<Item = (&str, &PolicySet)> {
+        let known = self.known.iter();
+        known.filter_map(|(name, resource)| Some((&**name, resource.last_good.as_ref()?)))
+    }
+
+    /// Whether every one is used as it was written last.
+    pub fn are_current(&self) -> bool {
+        self.known.values().all(|resource| resource.is_current)
+    }
+}
+
+/// What an object is called.
+fn name_of(object: &Value) -> String {
+    let name = object["metadata"]["name"].as_str();
+    name.unwrap_or_default().to_owned()
+}
+
+fn compile(object: &Value) -> Result<PolicySet, String> {
+    let policy = serde_path_to_error::deserialize::<_, ConnectProxyPolicy>(object);
+    let policy = policy.map_err(|error| told(&error).message)?;
+    PolicySet::compile(&[policy]).map_err(|faults| {
+        let faults = faults.iter();
+        let faults = faults.map(|(_, fault)| format!("{}: {}", fault.path, fault.message));
+        faults.collect::<Vec<_>>().join("; ")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Change, PolicyResources};
+
+    fn policy(uid: &str, generation: u8, mode: &str) -> Value {
+        json!({
+            "apiVersion": "tunnelguard.dev/v1alpha1", "kind": "ConnectProxyPolicy",
+            "metadata": {"name": "corporate", "uid": uid, "generation": generation},
+            "spec": {"mode": mode},
+        })
+    }
+
+    #[test]
+    fn what_a_list_does_not_have_is_gone() {
+        let mut resources = PolicyResources::default();
+        resources.apply(&policy("a", 1, "Enforce"));
+        assert!(!resources.retain(&["corporate", "other"].into()));
+        assert_eq!(resources.usable().count(), 1);
+        assert!(resources.retain(&["other"].into()));
+        assert_eq!(resources.usable().count(), 0);
+    }
+
+    /// Steps (uid, generation, mode; an empty mode deletes), and after each what came of it, the mode in
+    /// force, and whether that is what was written last.
+    #[test]
+    fn the_last_good_one_stays_and_a_deleted_one_goes() {
+        let mut resources = PolicyResources::default();
+        for (uid, generation, mode, came_of_it, in_force, current) in [
+            ("a", 1, "Bad", "left out", "", false),
+            ("a", 2, "Enforce", "used", "Enforce", true),
+            ("a", 2, "Enforce", "nothing", "Enforce", true),
+            ("a", 3, "Worse", "stays", "Enforce", false),
+            ("a", 3, "Worse", "nothing", "Enforce", false),
+            ("a", 4, "Audit", "used", "Audit", true),
+            // Deleted and made anew while nobody looked.
+            ("b", 1, "Bad", "left out", "", false),
+            ("b", 2, "Mutate", "used", "Mutate", true),
+            ("b", 2, "", "deleted", "", true),
+            ("c", 1, "Bad", "left out", "", false),
+        ] {
+            let change = match mode {
+                "" => {
+                    assert!(resources.delete("corporate"));
+                    "deleted"
+                }
+                mode => match resources.apply(&policy(uid, generation, mode)) {
+                    Change::Nothing => "nothing",
+                    Change::Usable => "used",
+                    Change::Unusable { faults, stays } => {
+                        assert!(faults.starts_with("spec.mode: expected one of"), "{faults}");
+                        if stays { "stays" } else { "left out" }
+                    }
+                },
+            };
+            let step = (uid, generation, mode);
+            let modes = resources
+                .usable()
+                .map(|(_, set)| format!("{:?}", set.policies[0].mode));
+            assert_eq!(change, came_of_it, "{step:?}");
+            assert_eq!(modes.collect::<String>(), in_force, "{step:?}");
+            assert_eq!(resources.are_current(), current, "{step:?}");
+        }
+    }
+}
