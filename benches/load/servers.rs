@@ -81,6 +81,7 @@ impl Serving {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tunnelguard"));
         command.args([
             "serve",
+            "--offline",
             "--listen",
             "127.0.0.1:0",
             "--health-listen",

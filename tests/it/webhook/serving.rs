@@ -70,7 +70,8 @@ impl Serving {
     fn spawn(flags: &[&str]) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let mut command = tunnelguard();
-        command.env("TMPDIR", temporary.path()).arg("serve");
+        command.env("TMPDIR", temporary.path());
+        command.args(["serve", "--offline"]);
         command.args(["--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"]);
         if !flags.contains(&"--drain-seconds") {
             command.args(["--drain-seconds", "0"]);
