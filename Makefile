@@ -33,7 +33,7 @@ help: ## Show the recipes
 
 # The same random shapes every time, and no page written: `make fidelity` draws new ones and writes it.
 test: export SEED ?= 1
-test: export SHAPES ?= 100
+test: export SHAPES ?= 50
 test: export PAGE ?= keep
 .PHONY: test
 test: fmt-check lint docs deny unit e2e fidelity ## Run everything that CI runs
