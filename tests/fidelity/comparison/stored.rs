@@ -1,5 +1,7 @@
 //! The objects of a shape in the API server, and the mesh that they make.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tunnelguard::commands;
@@ -19,14 +21,15 @@ pub(super) fn stored(lab: &Lab, shape: &Shape) -> Option<Vec<Value>> {
     }
     lab.clear();
     let mut stored: Vec<Value> = Vec::new();
-    let mut newest = None;
+    let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
     for object in &shape.objects {
         // Timestamps are whole seconds, and of one second the name decides. Nobody asks for the age of
         // an endpoint.
         let is_endpoint = object["kind"] == "EndpointSlice" || object["kind"] == "WorkloadEntry";
+        let line = line(object);
         await_some("the next second", || {
             let now = Timestamp::now().as_second();
-            let is_newer = newest.is_none_or(|newest| now > newest);
+            let is_newer = newest.get(line).is_none_or(|newest| now > *newest);
             (shape.in_one_second || is_newer || is_endpoint).then_some(())
         });
         let answer = lab.create(object);
@@ -42,11 +45,20 @@ pub(super) fn stored(lab: &Lab, shape: &Shape) -> Option<Vec<Value>> {
         }
         let created = answer.body["metadata"]["creationTimestamp"].as_str();
         let created: Timestamp = created.expect("a time").parse().expect("a time");
-        newest = Some(created.as_second());
+        newest.insert(line, created.as_second());
         stored.push(answer.body);
     }
     lab.hold(&shape.objects, &stored);
     Some(stored)
+}
+
+/// The kind of the objects whose age is compared with this one's: those of the other kinds stand in a line
+/// of their own.
+fn line(object: &Value) -> &str {
+    match object["kind"].as_str().unwrap_or_default() {
+        "Service" => "ServiceEntry",
+        kind => kind,
+    }
 }
 
 /// The mesh of objects as they are stored.

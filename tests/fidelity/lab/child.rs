@@ -25,6 +25,8 @@ impl Child {
         let group = ["--regid", SIDECAR_GROUP, "--clear-groups"];
         wrapped.args(group).args(["--pdeathsig", "KILL"]);
         wrapped.arg(command.get_program()).args(command.get_args());
+        // Whoever starts the lab may have a cluster of their own.
+        wrapped.env_remove("KUBECONFIG");
         for (variable, value) in command.get_envs() {
             wrapped.env(variable, value.expect("none is taken away"));
         }

@@ -100,6 +100,8 @@ impl<'a> Story<'a> {
     /// Starts the guard, and gives what it says until it serves.
     fn start_guard(&mut self, command: &str) -> String {
         let mut shell = self.shell("pod");
+        // There is no kubelet to make it a Pod of the cluster.
+        shell.env_remove("KUBECONFIG");
         shell.args(["-c", &format!("exec {command}")]);
         let output = self.home().join("guard");
         let guard = Child::start("tunnelguard", &shell, output.clone());
