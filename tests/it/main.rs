@@ -10,7 +10,6 @@ mod cel_policies;
 mod cli;
 mod corpus;
 mod docs;
-mod fidelity;
 mod layering;
 mod manifests;
 mod messages;
