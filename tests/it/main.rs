@@ -10,6 +10,7 @@ mod cel_policies;
 mod cli;
 mod corpus;
 mod docs;
+mod fidelity;
 mod layering;
 mod manifests;
 mod messages;
