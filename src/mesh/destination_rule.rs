@@ -7,14 +7,11 @@ use serde_json::Value;
 
 use super::labels::{self, Labels};
 use super::line::{OBJECT_CHARACTERS, one_line};
-use super::service_entry::GROUP;
+use super::object::{Metadata, is_of_istio};
 
 /// Whether an `apiVersion` and `kind` are those of a DestinationRule, in any version.
 pub fn is_destination_rule(api_version: &str, kind: &str) -> bool {
-    kind == "DestinationRule"
-        && api_version
-            .strip_prefix(GROUP)
-            .is_some_and(|version| version.starts_with('/'))
+    is_of_istio(api_version, kind, "DestinationRule")
 }
 
 /// A DestinationRule as the simulation sees it.
@@ -84,24 +81,23 @@ fn adds_tls(settings: &Value) -> bool {
 impl DestinationRule {
     /// Reads an object of that kind.
     pub fn read(object: &Value) -> Self {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (metadata, spec) = (&object["metadata"], &object["spec"]);
-        let namespace = match text(&metadata["namespace"]) {
-            namespace if namespace.is_empty() => "default".to_owned(),
-            namespace => namespace,
-        };
-        let mut host = text(&spec["host"]);
+        let Metadata {
+            namespace,
+            name,
+            created,
+        } = Metadata::of(object);
+        let spec = &object["spec"];
+        let mut host = spec["host"].as_str().unwrap_or_default().to_owned();
         if !host.contains('.') && !host.starts_with('*') {
             host = format!("{host}.{namespace}.svc.cluster.local");
         }
-        let created = metadata["creationTimestamp"].as_str();
-        let created = created.and_then(|text| text.parse::<jiff::Timestamp>().ok());
         let export_to = spec["exportTo"].as_array().into_iter().flatten();
         let policy = &spec["trafficPolicy"];
         let selector = &spec["workloadSelector"];
         Self {
-            name: text(&metadata["name"]).into(),
-            created: created.map(jiff::Timestamp::as_second),
+            namespace: namespace.into(),
+            name: name.into(),
+            created,
             host: host.into(),
             selector: selector
                 .is_object()
@@ -111,7 +107,6 @@ impl DestinationRule {
                 .map(Into::into)
                 .collect(),
             traffic_policy: policy.is_object().then(|| TrafficPolicy::read(policy)),
-            namespace: namespace.into(),
         }
     }
 

@@ -11,10 +11,12 @@
 pub mod address;
 pub mod destination_rule;
 pub mod field_path;
+mod host;
 pub mod kubernetes;
 mod labels;
 mod lenient;
 pub(crate) mod line;
+mod object;
 pub mod protocol;
 pub mod service_entry;
 pub mod sidecar;

@@ -8,18 +8,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::Value;
 
+use super::host::covers;
 use super::labels::{self, Labels};
 use super::line::{OBJECT_CHARACTERS, one_line};
+use super::object::{Metadata, is_of_istio};
 use super::protocol::Protocol;
-use super::service_entry::{GROUP, ServiceEntry};
+use super::service_entry::ServiceEntry;
 use super::simulation::OutboundPolicy;
 
 /// Whether an `apiVersion` and `kind` are those of a Sidecar, in any version.
 pub fn is_sidecar(api_version: &str, kind: &str) -> bool {
-    kind == "Sidecar"
-        && api_version
-            .strip_prefix(GROUP)
-            .is_some_and(|version| version.starts_with('/'))
+    is_of_istio(api_version, kind, "Sidecar")
 }
 
 /// A Sidecar as the simulation sees it.
@@ -91,14 +90,12 @@ pub struct Import {
 impl Sidecar {
     /// Reads an object of that kind.
     pub fn read(object: &Value) -> Self {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (metadata, spec) = (&object["metadata"], &object["spec"]);
-        let namespace = match text(&metadata["namespace"]) {
-            namespace if namespace.is_empty() => "default".to_owned(),
-            namespace => namespace,
-        };
-        let created = metadata["creationTimestamp"].as_str();
-        let created = created.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let Metadata {
+            namespace,
+            name,
+            created,
+        } = Metadata::of(object);
+        let spec = &object["spec"];
         let selector = &spec["workloadSelector"];
         let egress = spec["egress"].as_array().into_iter().flatten();
         let mut egress: Vec<Egress> = egress.map(Egress::read).collect();
@@ -107,14 +104,14 @@ impl Sidecar {
         }
         let outbound = &spec["outboundTrafficPolicy"];
         Self {
-            name: text(&metadata["name"]).into(),
-            created: created.map(jiff::Timestamp::as_second),
+            namespace: namespace.into(),
+            name: name.into(),
+            created,
             selector: selector
                 .is_object()
                 .then(|| labels::read(&selector["labels"])),
             egress,
             outbound: outbound.is_object().then(|| Outbound::read(outbound)),
-            namespace: namespace.into(),
         }
     }
 
@@ -179,7 +176,7 @@ impl Egress {
         hiding: bool,
     ) -> bool {
         let about = |import: &&Import| import.is_about(&entry.namespace, client);
-        let covers = |import: &Import| import.covers(host);
+        let covers = |import: &Import| covers(&import.host, host);
         let mut hidden = self
             .hosts
             .iter()
@@ -208,13 +205,16 @@ impl Egress {
         port.map(|port| port.number)
     }
 
-    /// The hosts that it shows, where it names each with its namespace.
-    pub(crate) fn exact_hosts(&self) -> Option<Vec<&str>> {
-        let shown = || self.hosts.iter().filter(|import| !import.hides);
-        let is_exact = |import: &Import| !import.host.starts_with('*') && &*import.namespace != "*";
-        let mut all = shown();
-        all.all(is_exact)
-            .then(|| shown().map(|import| &*import.host).collect())
+    /// The hosts that it shows, or the wildcards.
+    pub(crate) fn shown_hosts(&self) -> impl Iterator<Item = &str> {
+        let shown = self.hosts.iter().filter(|import| !import.hides);
+        shown.map(|import| &*import.host)
+    }
+
+    /// Whether it names each host that it shows, with its namespace.
+    pub(crate) fn names_each_host(&self) -> bool {
+        let mut shown = self.hosts.iter().filter(|import| !import.hides);
+        shown.all(|import| !import.host.starts_with('*') && &*import.namespace != "*")
     }
 }
 
@@ -267,18 +267,6 @@ impl Import {
             "*" => true,
             "." => *namespace == *client,
             own => *own == *namespace,
-        }
-    }
-
-    /// `a.b` covers itself, `*.b` whatever ends in `.b`, `*` everything (`SubsetOf` in
-    /// `pkg/config/host/name.go`).
-    fn covers(&self, host: &str) -> bool {
-        let Some(suffix) = self.host.strip_prefix('*') else {
-            return *self.host == *host;
-        };
-        match host.strip_prefix('*') {
-            Some(rest) => rest.len() >= suffix.len() && rest.ends_with(suffix),
-            None => host.ends_with(suffix),
         }
     }
 }

@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::labels::{self, Labels};
-use super::service_entry::GROUP;
+use super::object::{Metadata, is_of_istio};
 
 /// Whether an `apiVersion` and `kind` are those of a WorkloadEntry, in any version.
 pub fn is_workload_entry(api_version: &str, kind: &str) -> bool {
-    kind == "WorkloadEntry"
-        && api_version
-            .strip_prefix(GROUP)
-            .is_some_and(|version| version.starts_with('/'))
+    is_of_istio(api_version, kind, "WorkloadEntry")
 }
 
 /// A WorkloadEntry as the simulation sees it.
@@ -35,25 +32,23 @@ impl WorkloadEntry {
     /// Reads an object of that kind. A field of the wrong type counts as absent: the API server refuses
     /// it.
     pub fn read(object: &Value) -> Self {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (metadata, spec) = (&object["metadata"], &object["spec"]);
-        let namespace = match text(&metadata["namespace"]) {
-            namespace if namespace.is_empty() => "default".to_owned(),
-            namespace => namespace,
-        };
+        let Metadata {
+            namespace, name, ..
+        } = Metadata::of(object);
+        let spec = &object["spec"];
         let ports = spec["ports"].as_object().into_iter().flatten();
         let ports = ports.filter_map(|(name, port)| {
             let port = u16::try_from(port.as_u64()?).ok()?;
             Some((name.as_str().into(), port))
         });
         let mut labels = labels::read(&spec["labels"]);
-        labels.extend(labels::read(&metadata["labels"]));
+        labels.extend(labels::read(&object["metadata"]["labels"]));
         Self {
-            name: text(&metadata["name"]).into(),
-            address: text(&spec["address"]).into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            address: spec["address"].as_str().unwrap_or_default().into(),
             ports: ports.collect(),
             labels,
-            namespace: namespace.into(),
         }
     }
 

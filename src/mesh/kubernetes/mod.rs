@@ -10,11 +10,11 @@
 mod protocol;
 mod slice;
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::address::Address;
+use super::labels;
+use super::object::Metadata;
 use super::protocol::Protocol;
 use super::service_entry::{Location, Port, Registry, Resolution, ServiceEntry, WrittenAddress};
 pub use slice::EndpointSlice;
@@ -63,20 +63,23 @@ pub fn is_endpoints(api_version: &str, kind: &str) -> bool {
 /// that it has no host either. What has another type than it should counts as absent: the API
 /// server refuses it.
 pub fn read_service(object: &Value) -> Option<ServiceEntry> {
-    let name = text(object, "/metadata/name").filter(|name| !name.is_empty())?;
-    let namespace = text(object, "/metadata/namespace").filter(|name| !name.is_empty());
-    let namespace = namespace.unwrap_or("default");
-    let created = text(object, "/metadata/creationTimestamp")
-        .and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    let selector = labels(object, "/spec/selector");
+    let Metadata {
+        namespace,
+        name,
+        created,
+    } = Metadata::of(object);
+    if name.is_empty() {
+        return None;
+    }
+    let selector = labels::read(&object["spec"]["selector"]);
     Some(ServiceEntry {
         api_version: "v1".into(),
         registry: Registry::Kubernetes,
         namespace: namespace.into(),
         name: name.into(),
-        created: created.map(jiff::Timestamp::as_second),
+        created,
         deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
-        labels: labels(object, "/metadata/labels"),
+        labels: labels::read(&object["metadata"]["labels"]),
         hosts: vec![format!("{name}.{namespace}.{DOMAIN}").into()],
         addresses: cluster_ips(object),
         ports: ports(object),
@@ -113,14 +116,6 @@ fn text<'v>(object: &'v Value, pointer: &str) -> Option<&'v str> {
 fn list<'v>(object: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
     let list = object.pointer(pointer).and_then(Value::as_array);
     list.into_iter().flatten()
-}
-
-fn labels(object: &Value, pointer: &str) -> BTreeMap<Box<str>, Box<str>> {
-    let labels = object.pointer(pointer).and_then(Value::as_object);
-    let pairs = labels.into_iter().flatten();
-    pairs
-        .filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into())))
-        .collect()
 }
 
 fn is_headless(object: &Value) -> bool {

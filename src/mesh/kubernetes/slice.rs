@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::mesh::object::Metadata;
 use crate::mesh::service_entry::Endpoint;
 
 use super::{list, text};
@@ -24,9 +25,8 @@ impl EndpointSlice {
     /// Reads one; `None` where it belongs to no Service.
     pub fn read(object: &Value) -> Option<Self> {
         let service = text(object, "/metadata/labels/kubernetes.io~1service-name")?;
-        let namespace = text(object, "/metadata/namespace").filter(|name| !name.is_empty());
         Some(Self {
-            namespace: namespace.unwrap_or("default").into(),
+            namespace: Metadata::of(object).namespace.into(),
             service: service.into(),
             endpoints: read_endpoints(object),
         })

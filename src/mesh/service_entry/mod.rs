@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use super::address::Address;
 use super::field_path::FieldPath;
 use super::lenient::Problem;
+use super::object::is_of_istio;
 use super::protocol::Protocol;
 pub(crate) use allocation::is_allocated;
 
@@ -21,10 +22,7 @@ pub const GROUP: &str = "networking.istio.io";
 
 /// Whether an `apiVersion` and `kind` are those of a ServiceEntry, in any version.
 pub fn is_service_entry(api_version: &str, kind: &str) -> bool {
-    kind == "ServiceEntry"
-        && api_version
-            .strip_prefix(GROUP)
-            .is_some_and(|version| version.starts_with('/'))
+    is_of_istio(api_version, kind, "ServiceEntry")
 }
 
 /// Which of istiod's registries an entry comes from.

@@ -9,6 +9,7 @@ use crate::mesh::address::Address;
 use crate::mesh::field_path::FieldPath;
 use crate::mesh::lenient::{Entries, Loose, Object, Problem, Shape, Text};
 use crate::mesh::line::{VALUE_CHARACTERS, quoted};
+use crate::mesh::object::seconds;
 use crate::mesh::protocol::Protocol;
 
 use super::limits;
@@ -178,8 +179,7 @@ impl RawMetadata {
         entry.created = self
             .creation_timestamp
             .take(|| path("creationTimestamp"), problems)
-            .and_then(|text| text.parse::<jiff::Timestamp>().ok())
-            .map(jiff::Timestamp::as_second);
+            .and_then(|text| seconds(&text));
         entry.deleting = self.deletion_timestamp != Loose::Absent;
         entry.labels = read_map(self.labels, || path("labels"), problems);
     }

@@ -5,6 +5,7 @@
 //! each the one with the most specific host.
 
 use crate::mesh::destination_rule::DestinationRule;
+use crate::mesh::host::covers;
 use crate::mesh::labels::{Labels, selects};
 use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
 use crate::mesh::view::Mesh;
@@ -195,12 +196,4 @@ fn most_specific<'a>(
         found.retain(|rule| rule.host == longest);
     }
     found
-}
-
-/// `a.b` covers itself, `*.b` whatever ends in `.b`, `*.b` itself included.
-fn covers(pattern: &str, host: &str) -> bool {
-    match pattern.strip_prefix('*') {
-        Some(suffix) => host.trim_start_matches('*').ends_with(suffix),
-        None => pattern == host,
-    }
 }

@@ -22,6 +22,10 @@ impl Mesh for Backwards<'_> {
         self.0.others()
     }
 
+    fn workloads(&self) -> &Others {
+        self.0.workloads()
+    }
+
     fn unmodelled(&self) -> Option<&Unmodelled> {
         self.0.unmodelled()
     }

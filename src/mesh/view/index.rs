@@ -155,19 +155,16 @@ impl MeshView {
 
     /// As [`Mesh::deciders`], with the change of an overlay.
     pub(super) fn deciders_with(&self, query: &Query<'_>, change: Change<'_>) -> Vec<Ranked<'_>> {
-        let has_own_port = query
-            .scope
-            .egress
-            .is_some_and(|egress| egress.port.is_some());
-        let found: BTreeSet<u64> = match query.scope.exact_hosts() {
+        let found: BTreeSet<u64> = match query.scope.of_named_hosts() {
             // They are few; and an older entry of a host may hide all of a younger one, which no lane
             // tells.
-            Some(hosts) => {
-                let listed = hosts.into_iter().filter_map(|host| self.by_host.get(host));
+            Some(egress) => {
+                let hosts = egress.shown_hosts();
+                let listed = hosts.filter_map(|host| self.by_host.get(host));
                 listed.flatten().copied().collect()
             }
             // Whatever the listener shows has its protocol, so that the lanes tell nothing.
-            None if has_own_port => self.entries.keys().copied().collect(),
+            None if query.scope.own_port().is_some() => self.entries.keys().copied().collect(),
             None => self.first_in_line(query, change),
         };
         let visible = found

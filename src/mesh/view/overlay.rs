@@ -59,12 +59,9 @@ impl Mesh for Overlay<'_> {
         let change = self.change();
         let mut found = self.base.deciders_with(query, change);
         found.extend(change.own.filter(|own| {
-            let own_port = query
-                .scope
-                .egress
-                .is_some_and(|egress| egress.port.is_some());
+            let has_own_port = query.scope.own_port().is_some();
             own.entry.is_visible_from(query.scope.namespace)
-                && (own_port || own.entry.port(query.port).is_some())
+                && (has_own_port || own.entry.port(query.port).is_some())
         }));
         found
     }

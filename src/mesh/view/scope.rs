@@ -59,7 +59,7 @@ impl<'a> SidecarScope<'a> {
     /// Whether services are looked up by host and namespace, where they otherwise are gone through: it
     /// finds one service of each (`servicesForExactHosts` in `pilot/pkg/model/sidecar.go`, newer Istio).
     pub(crate) fn looks_up_hosts(&self) -> bool {
-        self.is_newer && self.exact_hosts().is_some()
+        self.is_newer && self.of_named_hosts().is_some()
     }
 
     /// Whose entries come first: those exported to named namespaces before the public ones
@@ -85,8 +85,8 @@ impl<'a> SidecarScope<'a> {
         }
     }
 
-    /// The only hosts that it shows, where a Sidecar names each with its namespace.
-    pub(crate) fn exact_hosts(&self) -> Option<Vec<&'a str>> {
-        self.egress?.exact_hosts()
+    /// The egress listener whose hosts are the only ones that it shows, each named with its namespace.
+    pub(crate) fn of_named_hosts(&self) -> Option<&'a Egress> {
+        self.egress.filter(|egress| egress.names_each_host())
     }
 }
