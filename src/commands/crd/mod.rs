@@ -12,7 +12,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
-use crate::policy::spec::{API_VERSION, KIND, PLURAL};
+use crate::policy::spec::{GROUP, KIND, PLURAL, VERSION};
 
 use super::{Exit, Format};
 
@@ -33,19 +33,18 @@ pub(super) fn run(format: Format, out: &mut dyn Write) -> anyhow::Result<Exit> {
 }
 
 fn definition() -> anyhow::Result<CustomResourceDefinition> {
-    let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
     let labels = ["name", "part-of"].map(|label| {
         let label = format!("app.kubernetes.io/{label}");
         (label, "tunnelguard".to_owned())
     });
     Ok(CustomResourceDefinition {
         metadata: ObjectMeta {
-            name: Some(format!("{PLURAL}.{group}")),
+            name: Some(format!("{PLURAL}.{GROUP}")),
             labels: Some(labels.into()),
             ..ObjectMeta::default()
         },
         spec: CustomResourceDefinitionSpec {
-            group: group.to_owned(),
+            group: GROUP.to_owned(),
             names: CustomResourceDefinitionNames {
                 kind: KIND.to_owned(),
                 list_kind: Some(format!("{KIND}List")),
@@ -56,7 +55,7 @@ fn definition() -> anyhow::Result<CustomResourceDefinition> {
             },
             scope: "Cluster".to_owned(),
             versions: vec![CustomResourceDefinitionVersion {
-                name: version.to_owned(),
+                name: VERSION.to_owned(),
                 served: true,
                 storage: true,
                 schema: Some(CustomResourceValidation {

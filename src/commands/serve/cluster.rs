@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use crate::policy::spec::{API_VERSION, KIND, PLURAL};
+use crate::policy::spec::{API_VERSION, GROUP, KIND, PLURAL, VERSION};
 
 use super::policies::Policies;
 
@@ -121,8 +121,7 @@ impl Cluster {
 }
 
 async fn keep_following(client: Client, policies: Arc<Policies>, answered: oneshot::Sender<()>) {
-    let (group, version) = API_VERSION.split_once('/').unwrap_or_default();
-    let kind = GroupVersionKind::gvk(group, version, KIND);
+    let kind = GroupVersionKind::gvk(GROUP, VERSION, KIND);
     let resource = ApiResource::from_gvk_with_plural(&kind, PLURAL);
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
     let mut events = pin!(watcher(api, watcher::Config::default()));

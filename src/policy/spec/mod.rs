@@ -14,7 +14,11 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// The `apiVersion` of a policy.
+/// The API group of policies.
+pub const GROUP: &str = "tunnelguard.dev";
+/// Their version in it.
+pub const VERSION: &str = "v1alpha1";
+/// The `apiVersion` of a policy: both.
 pub const API_VERSION: &str = "tunnelguard.dev/v1alpha1";
 /// The `kind` of a policy.
 pub const KIND: &str = "ConnectProxyPolicy";
@@ -309,4 +313,14 @@ pub struct Exemption {
     #[serde(default)]
     #[schemars(length(max = 32), extend("x-kubernetes-validations" = rules::date()))]
     pub expires: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{API_VERSION, GROUP, VERSION};
+
+    #[test]
+    fn the_api_version_is_group_and_version() {
+        assert_eq!(API_VERSION, format!("{GROUP}/{VERSION}"));
+    }
 }
