@@ -6,6 +6,7 @@
 //! commands ──► server ──► admission ─┐
 //!    │           │                   ├──► policy ──► mesh
 //!    │           └──► state, pki     │
+//!    ├──► discovery ─────────────────┤
 //!    └──► report ──► source ─────────┘
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 pub mod admission;
 pub mod commands;
+pub mod discovery;
 pub mod mesh;
 pub mod pki;
 pub mod policy;

@@ -1,34 +1,28 @@
-//! The cluster whose ConnectProxyPolicies are in force.
+//! The cluster that is guarded, and what of it is followed.
 
-use std::error::Error as _;
+use std::fmt::Debug;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use futures_util::StreamExt as _;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::DynamicObject;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::{GroupVersionKind, Status};
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, Config};
+use kube::{Client, Config, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout_at};
 
-use crate::policy::spec::{API_VERSION, GROUP, KIND, PLURAL, VERSION};
+use crate::discovery::watch::{self, Kind, News};
+use crate::policy::spec::{API_VERSION, GROUP, KIND, VERSION};
 
 use super::policies::Policies;
 
-/// How long the first answer is waited for: a guard that begins without the policies there are lets
+/// How long the first answers are waited for: a guard that begins without the policies there are lets
 /// pass what they forbid, and one that never begins does so, too.
-const FIRST_VIEW: Duration = Duration::from_secs(10);
-
-/// A watch ends by itself after 290 s (kube's default for `timeoutSeconds`): what is silent for longer
-/// is a connection that nobody holds any more.
-const SILENCE: Duration = Duration::from_secs(295);
+const FIRST_VIEW: Duration = Duration::from_secs(30);
 
 /// Which cluster, if any.
 #[derive(Clone, Debug, Args)]
@@ -43,7 +37,11 @@ pub(super) struct ClusterArguments {
 }
 
 /// A cluster that can be asked.
-pub(super) struct Cluster(Client);
+pub(super) struct Cluster {
+    client: Client,
+    /// What is followed, and what is done once it is known which there are.
+    first_views: Vec<(&'static str, oneshot::Receiver<()>)>,
+}
 
 impl ClusterArguments {
     /// The cluster that the flags, the environment or the Pod name. Nobody is asked yet.
@@ -54,10 +52,13 @@ impl ClusterArguments {
         let Some(mut config) = self.config().await? else {
             return Ok(None);
         };
-        config.read_timeout = Some(SILENCE);
-        tracing::info!(cluster = %config.cluster_url, "following the cluster's policies");
+        config.read_timeout = Some(watch::SILENCE);
+        tracing::info!(cluster = %config.cluster_url, "following the cluster");
         let client = Client::try_from(config).context("the cluster cannot be asked")?;
-        Ok(Some(Cluster(client)))
+        Ok(Some(Cluster {
+            client,
+            first_views: Vec::new(),
+        }))
     }
 
     async fn config(&self) -> anyhow::Result<Option<Config>> {
@@ -90,7 +91,7 @@ impl ClusterArguments {
             Err(error) => {
                 tracing::warn!(
                     error = %anyhow::Error::from(error),
-                    "not following the cluster's policies: the Pod has no access to its cluster (--offline says that it is meant)"
+                    "not following the cluster: the Pod has no access to its cluster (--offline says that it is meant)"
                 );
                 Ok(None)
             }
@@ -99,135 +100,55 @@ impl ClusterArguments {
 }
 
 impl Cluster {
-    /// Keeps the policies as the cluster has them, until the process ends. Comes back once they are
-    /// known, or it is known that there are none, or that cannot be told for long.
-    pub(super) async fn follow(self, policies: Arc<Policies>) {
-        let (answered, answer) = oneshot::channel();
-        let following = tokio::spawn(keep_following(self.0, Arc::clone(&policies), answered));
-        tokio::spawn(async move {
-            let ended = following.await;
-            policies.unanswered();
-            tracing::error!(
-                ?ended,
-                "a bug: the cluster's policies are not followed until a restart"
-            );
-        });
-        if timeout(FIRST_VIEW, answer).await.is_err() {
+    /// Follows a kind until the process ends: see [`watch::follow`].
+    pub(super) fn follow<K, V>(
+        &mut self,
+        kind: Kind<K>,
+        read: impl Fn(K) -> Option<V> + Send + Sync + 'static,
+        tell: impl Fn(News<V>) + Clone + Send + 'static,
+    ) where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+        V: Send + 'static,
+    {
+        let called = kind.called;
+        let first_view = watch::follow(kind, read, tell);
+        self.first_views.push((called, first_view));
+    }
+
+    /// Keeps the policies as the cluster has them.
+    pub(super) fn follow_policies(&mut self, policies: Arc<Policies>) {
+        let called = "ConnectProxyPolicies";
+        let kind = Kind::of_any_form(&self.client, called, GROUP, &[VERSION], KIND);
+        let tell = move |news| match news {
+            News::Listed(objects) => policies.listed(&objects),
+            News::Applied(object) => policies.applied(&object),
+            News::Deleted(name) => policies.deleted(&name.name),
+            // With the definition go its objects.
+            News::NotInstalled => policies.listed(&[]),
+            News::Unanswered => policies.unanswered(),
+        };
+        self.follow(kind, |object| Some(document(&object)), tell);
+    }
+
+    /// Waits until it is known what there is of everything that is followed, or that cannot be told for long.
+    pub(super) async fn first_view(self) {
+        let limit = Instant::now() + FIRST_VIEW;
+        let mut missing = Vec::new();
+        for (called, first_view) in self.first_views {
+            if timeout_at(limit, first_view).await.is_err() {
+                missing.push(called);
+            }
+        }
+        if !missing.is_empty() {
             tracing::warn!(
-                "the cluster has not told its policies yet; serving with those of the files, else the built-in one"
+                missing = missing.join(", "),
+                "the cluster has not told everything yet; serving on what is known"
             );
         }
     }
 }
 
-async fn keep_following(client: Client, policies: Arc<Policies>, answered: oneshot::Sender<()>) {
-    let kind = GroupVersionKind::gvk(GROUP, VERSION, KIND);
-    let resource = ApiResource::from_gvk_with_plural(&kind, PLURAL);
-    let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    let mut events = pin!(watcher(api, watcher::Config::default()));
-    let mut pauses = Pauses::default();
-    let mut answered = Some(answered);
-    let mut listed = Vec::new();
-    let mut told = None;
-    while let Some(event) = events.next().await {
-        let mut is_known = false;
-        let failed = event.is_err();
-        match event {
-            Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(object)) => listed.push(document(&object)),
-            Ok(Event::InitDone) => {
-                policies.listed(&listed);
-                listed.clear();
-                is_known = true;
-                told = None;
-            }
-            Ok(Event::Apply(object)) => policies.applied(&document(&object)),
-            Ok(Event::Delete(object)) => {
-                policies.deleted(object.metadata.name.as_deref().unwrap_or_default());
-            }
-            Err(error) if is_not_found(&error) => {
-                // With the definition go its objects.
-                policies.listed(&[]);
-                is_known = true;
-                tell_once(&mut told, &error, || {
-                    tracing::info!(
-                        "the cluster has no ConnectProxyPolicies: their CustomResourceDefinition is not installed; looking again every few seconds"
-                    );
-                });
-            }
-            Err(error) => unanswered(&error, &policies, &mut told),
-        }
-        if let Some(answered) = answered.take_if(|_| is_known) {
-            // Nobody waits any longer after FIRST_VIEW.
-            let _ = answered.send(());
-        }
-        if failed {
-            sleep(pauses.after(Instant::now())).await;
-        }
-    }
-}
-
-/// A list that fails leaves what is in force; a watch that ends is begun again.
-fn unanswered(error: &watcher::Error, policies: &Policies, told: &mut Option<String>) {
-    use watcher::Error::{InitialListFailed, WatchStartFailed};
-    let is_refused = matches!(error, InitialListFailed(_) | WatchStartFailed(_));
-    if !is_refused {
-        tracing::debug!(%error, "the watch of the cluster's policies begins again");
-        return;
-    }
-    if matches!(error, InitialListFailed(_)) {
-        policies.unanswered();
-    }
-    tell_once(told, error, || {
-        tracing::warn!(
-            error = told_with_cause(error),
-            "the cluster does not tell its policies; what is in force stays, and it is asked again every few seconds"
-        );
-    });
-}
-
-/// Whoever asks every few seconds has the same to say every time.
-fn tell_once(told: &mut Option<String>, error: &watcher::Error, tell: impl FnOnce()) {
-    let error = error.to_string();
-    if told.as_ref() != Some(&error) {
-        tell();
-        *told = Some(error);
-    }
-}
-
-/// What the API server answers in a sentence; of a connection that fails, the error and its cause.
-fn told_with_cause(error: &watcher::Error) -> String {
-    if let Some(status) = answer(error) {
-        return format!("{} ({})", status.message, status.code);
-    }
-    let mut told = error.to_string();
-    let mut cause: Option<&dyn std::error::Error> = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !told.contains(&words) {
-            told = format!("{told}: {words}");
-        }
-        cause = error.source();
-    }
-    told
-}
-
-/// Whether the cluster knows no such resources.
-fn is_not_found(error: &watcher::Error) -> bool {
-    answer(error).is_some_and(|status| status.code == 404)
-}
-
-/// What the API server answered, if it did.
-fn answer(error: &watcher::Error) -> Option<&Status> {
-    use watcher::Error::{InitialListFailed, WatchStartFailed};
-    match error {
-        InitialListFailed(kube::Error::Api(status))
-        | WatchStartFailed(kube::Error::Api(status)) => Some(status),
-        _ => None,
-    }
-}
-
-/// What is read of a policy. Read as any object, so that one of another form does not end the watch.
+/// What is read of a policy.
 fn document(object: &DynamicObject) -> Value {
     let metadata = &object.metadata;
     json!({
@@ -240,50 +161,4 @@ fn document(object: &DynamicObject) -> Value {
         },
         "spec": object.data["spec"],
     })
-}
-
-/// How long to wait after failures: 1, 2, 4 and from then on 8 s, and from the beginning again once none has
-/// come for a minute. Kube's own pauses grow to a minute, for which a definition that was just installed
-/// would not count.
-#[derive(Default)]
-struct Pauses {
-    failures: u32,
-    last: Option<Instant>,
-}
-
-impl Pauses {
-    fn after(&mut self, failure: Instant) -> Duration {
-        let quiet = self.last.map(|last| failure.duration_since(last));
-        if quiet.is_some_and(|quiet| quiet > Duration::from_secs(60)) {
-            self.failures = 0;
-        }
-        self.last = Some(failure);
-        let pause = Duration::from_secs(1 << self.failures.min(3));
-        self.failures += 1;
-        pause
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Duration, Instant, Pauses};
-
-    #[test]
-    fn pauses_grow_and_begin_again() {
-        let begin = Instant::now();
-        let mut pauses = Pauses::default();
-        for (second, expected) in [
-            (0, 1),
-            (1, 2),
-            (3, 4),
-            (7, 8),
-            (15, 8),
-            (75, 8),
-            (136, 1),
-            (137, 2),
-        ] {
-            let pause = pauses.after(begin + Duration::from_secs(second));
-            assert_eq!(pause, Duration::from_secs(expected), "at {second} s");
-        }
-    }
 }

@@ -87,8 +87,9 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     let metrics = Arc::new(Metrics::default());
     metrics.certificate_ends(pair.not_after.unix_timestamp());
     let (shared, policies) = Policies::new(&arguments.policy, from_files, Arc::clone(&metrics));
-    if let Some(cluster) = cluster {
-        cluster.follow(Arc::clone(&policies)).await;
+    if let Some(mut cluster) = cluster {
+        cluster.follow_policies(Arc::clone(&policies));
+        cluster.first_view().await;
     }
     let trial = match &source {
         Source::Own { authority } => Some(Trial::write(authority, &shared.load())?),

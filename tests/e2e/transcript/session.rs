@@ -211,7 +211,7 @@ impl<'a> Session<'a> {
         let mut printed = format!("{}: ", line["level"].as_str().expect("a level"));
         printed += line["message"].as_str().expect("a message");
         let address = self.way_begins.to_string();
-        for field in ["cluster", "policy", "policies", "error"] {
+        for field in ["cluster", "missing", "policy", "policies", "error"] {
             if let Some(value) = line[field].as_str() {
                 // Another one in every run.
                 let value = value.replace(&address, "ADDRESS");

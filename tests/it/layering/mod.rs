@@ -13,12 +13,13 @@ use crate::support::{repository, text_of};
 use scan::{Source, Use};
 
 /// Who may use whom, complete. `commands` may use everything, and nobody may use `commands`.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("mesh", &[]),
     ("policy", &["mesh"]),
     ("source", &["mesh"]),
     ("admission", &["policy", "mesh"]),
     ("state", &["policy", "mesh", "source"]),
+    ("discovery", &["policy", "mesh", "state"]),
     ("report", &["policy", "mesh", "source"]),
     ("pki", &[]),
     ("server", &["pki", "admission", "state"]),

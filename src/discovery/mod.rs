@@ -1,0 +1,3 @@
+//! What the cluster is asked for, and how its answers are followed.
+
+pub mod watch;
