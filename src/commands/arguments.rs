@@ -1,6 +1,7 @@
 //! The flags that several commands share.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -40,7 +41,8 @@ impl PolicyArguments {
     /// Every fault of every policy file.
     pub(super) fn snapshot(&self) -> anyhow::Result<Snapshot> {
         let policies = self.policy_files().load();
-        Ok(self.snapshot_of(policies.context("the policy cannot be used")?))
+        let policies = self.in_force(policies.context("the policy cannot be used")?);
+        Ok(self.snapshot_of(Arc::new(policies)))
     }
 
     /// The policy files that the flags name; without any there is no policy in them.
@@ -48,12 +50,18 @@ impl PolicyArguments {
         PolicyFiles::new(self.policy.clone())
     }
 
-    /// What the other flags make of the policies in force, with an empty mesh.
-    pub(super) fn snapshot_of(&self, mut policies: PolicySet) -> Snapshot {
-        if policies.policies.is_empty() || !self.proxy.is_empty() {
-            let own = PolicySet::anonymous(self.proxy.clone());
-            policies = PolicySet::united([&policies, &own]);
+    /// The policies of files and cluster, with the proxies of the flags; the built-in one where there is
+    /// neither.
+    pub(super) fn in_force(&self, policies: PolicySet) -> PolicySet {
+        if !policies.policies.is_empty() && self.proxy.is_empty() {
+            return policies;
         }
+        let own = PolicySet::anonymous(self.proxy.clone());
+        PolicySet::united([&policies, &own])
+    }
+
+    /// What the other flags make of the policies in force, with an empty mesh.
+    pub(super) fn snapshot_of(&self, policies: Arc<PolicySet>) -> Snapshot {
         Snapshot {
             policies,
             outbound: self.outbound,

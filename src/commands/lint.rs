@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
@@ -47,7 +48,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Exit> {
     let mut snapshot = arguments.policy.snapshot()?;
     let mut workspace = Workspace::read(&arguments.paths)?;
-    snapshot.mesh = std::mem::take(&mut workspace.mesh);
+    snapshot.mesh = Arc::new(std::mem::take(&mut workspace.mesh));
     snapshot.sees_mesh = true;
     let reported = judge(&workspace, &snapshot);
     match format {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
@@ -95,7 +96,7 @@ pub(super) fn run(
             skipped.reason
         )?;
     }
-    snapshot.mesh = workspace.mesh;
+    snapshot.mesh = Arc::new(workspace.mesh);
     let dials = dials(arguments, &snapshot)?;
     let environment = snapshot.environment();
     let traces: Vec<TraceReport<'_>> = dials
@@ -103,7 +104,7 @@ pub(super) fn run(
         .map(|dial| TraceReport {
             dial,
             environment,
-            prediction: simulate(&snapshot.mesh, dial, &environment),
+            prediction: simulate(&*snapshot.mesh, dial, &environment),
         })
         .collect();
     match format {

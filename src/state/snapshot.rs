@@ -14,9 +14,9 @@ pub struct Snapshot {
     /// Which one it is, for logs: [`SharedSnapshot`] numbers what it publishes.
     pub generation: u64,
     /// The policies in force, with the proxies they declare.
-    pub policies: PolicySet,
+    pub policies: Arc<PolicySet>,
     /// The other objects of the mesh.
-    pub mesh: MeshView,
+    pub mesh: Arc<MeshView>,
     /// Whether `mesh` is all there is, or nothing but the object at hand is known.
     pub sees_mesh: bool,
     /// Overrides the policies' outbound policy.
@@ -74,19 +74,20 @@ impl SharedSnapshot {
         self.current.load()
     }
 
-    /// Puts the next snapshot in force, and says which generation it is.
-    pub fn publish(&self, next: Snapshot) -> u64 {
+    /// Puts the next snapshot in force, and gives it with its generation.
+    pub fn publish(&self, next: Snapshot) -> Arc<Snapshot> {
         // Nothing panics while it is held.
         let mut published = self
             .published
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *published += 1;
-        self.current.store(Arc::new(Snapshot {
+        let next = Arc::new(Snapshot {
             generation: *published,
             ..next
-        }));
-        *published
+        });
+        self.current.store(Arc::clone(&next));
+        next
     }
 }
 
@@ -103,7 +104,7 @@ mod tests {
             generation: 40,
             ..Snapshot::default()
         };
-        assert_eq!(shared.publish(next), 2);
+        assert_eq!(shared.publish(next).generation, 2);
         assert_eq!((before.generation, before.sees_mesh), (1, false));
         let after = shared.load();
         assert_eq!((after.generation, after.sees_mesh), (2, true));
@@ -116,7 +117,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        let own = shared.publish(Snapshot::default());
+                        let own = shared.publish(Snapshot::default()).generation;
                         assert!(shared.load().generation >= own);
                     }
                 });

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::commands::arguments::PolicyArguments;
 use crate::policy::PolicySet;
 use crate::server::metrics::{Metrics, Reload};
-use crate::state::{Change, PolicyFileError, PolicyResources, SharedSnapshot};
+use crate::state::{Change, PolicyFileError, PolicyResources, SharedSnapshot, Snapshot};
 
 use super::trial;
 
@@ -28,6 +28,8 @@ struct Parts {
     cluster_answers: bool,
     /// Resources that have the name of a policy in a file.
     hidden: BTreeSet<String>,
+    /// What files, resources and flags come to.
+    in_force: Arc<PolicySet>,
 }
 
 impl Policies {
@@ -37,7 +39,8 @@ impl Policies {
         files: PolicySet,
         metrics: Arc<Metrics>,
     ) -> (Arc<SharedSnapshot>, Arc<Self>) {
-        let snapshot = arguments.snapshot_of(files.clone());
+        let in_force = Arc::new(arguments.in_force(files.clone()));
+        let snapshot = arguments.snapshot_of(Arc::clone(&in_force));
         metrics.declares(snapshot.policies.proxies.all().len());
         let shared = Arc::new(SharedSnapshot::new(snapshot));
         let parts = Parts {
@@ -46,6 +49,7 @@ impl Policies {
             resources: PolicyResources::default(),
             cluster_answers: true,
             hidden: BTreeSet::new(),
+            in_force,
         };
         let policies = Self {
             arguments: arguments.clone(),
@@ -61,7 +65,7 @@ impl Policies {
         let mut parts = self.parts();
         parts.files = files;
         parts.files_are_current = true;
-        self.publish(&mut parts);
+        self.policies_changed(&mut parts);
     }
 
     /// The files were edited into something else.
@@ -140,21 +144,27 @@ impl Policies {
 
     fn settle(&self, parts: &mut Parts, changed: bool) {
         match changed {
-            true => self.publish(parts),
+            true => self.policies_changed(parts),
             false => self.metrics.policy_is_current(parts.are_current()),
         }
     }
 
-    fn publish(&self, parts: &mut Parts) {
+    fn policies_changed(&self, parts: &mut Parts) {
         let united = parts.united();
-        let snapshot = self.arguments.snapshot_of(united);
-        let proxies = snapshot.policies.proxies.all().len();
+        parts.in_force = Arc::new(self.arguments.in_force(united));
+        let snapshot = self.publish(parts);
+        self.metrics.declares(snapshot.policies.proxies.all().len());
         let policies = trial::policies(&snapshot);
-        let generation = self.shared.publish(snapshot);
-        self.metrics.declares(proxies);
+        let generation = snapshot.generation;
         tracing::info!(generation, policies, "the policy changed");
         let current = parts.are_current();
         self.metrics.reloaded(Reload::Policy, true, current);
+    }
+
+    /// Puts what all parts come to in force.
+    fn publish(&self, parts: &Parts) -> Arc<Snapshot> {
+        let snapshot = self.arguments.snapshot_of(Arc::clone(&parts.in_force));
+        self.shared.publish(snapshot)
     }
 }
 
