@@ -19,7 +19,7 @@ use jiff::civil::date;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tunnelguard::mesh::{Environment, MeshView, ServiceEntry};
-use tunnelguard::policy::proxy::{Evidence, Proxy, ProxyIndex};
+use tunnelguard::policy::proxy::{Evidence, Proxy, ProxyIndex, Users};
 use tunnelguard::policy::verdict::judge;
 use tunnelguard::policy::{Context, PolicySet, evaluate};
 
@@ -42,6 +42,7 @@ fn policies(count: usize) -> PolicySet {
             ports: vec![3128 + (n / 100) as u16],
             tls: false,
             tunnel: false,
+            users: Users::default(),
         }
     });
     let mut set = PolicySet::built_in();

@@ -6,7 +6,7 @@
 use crate::mesh::line::one_line;
 use crate::policy::Finding;
 use crate::policy::check::CheckId;
-use crate::policy::finding::Brief;
+use crate::policy::finding::{Brief, FULL_NAME};
 use crate::policy::verdict::{Expired, Verdict};
 
 use super::response::{ALL_WARNINGS_CHARACTERS, LINE_CHARACTERS, WARNING_CHARACTERS};
@@ -15,7 +15,7 @@ use super::response::{ALL_WARNINGS_CHARACTERS, LINE_CHARACTERS, WARNING_CHARACTE
 const OBJECT_AT_LEAST: usize = 40;
 
 /// How much of a proxy's name a warning shows, and how much where there is no room.
-const PROXY: usize = 40;
+const PROXY: usize = FULL_NAME;
 const PROXY_AT_LEAST: usize = 16;
 
 /// `TG001 prod/two spec.ports[0].protocol HTTP: CONNECT to corp-squid gets 404; set TCP`, and what
@@ -140,7 +140,7 @@ mod tests {
     use crate::mesh::FieldPath;
     use crate::policy::check::CheckId;
     use crate::policy::finding::{Brief, Concerned, Finding, Severity};
-    use crate::policy::proxy::{Evidence, Proxy};
+    use crate::policy::proxy::{Evidence, Proxy, Users};
     use crate::policy::verdict::{Expired, Verdict};
 
     /// A finding about proxies of these names.
@@ -155,6 +155,11 @@ mod tests {
                 ports: vec![3128],
                 tls: false,
                 tunnel: false,
+                users: Users {
+                    workloads: usize::from(evidence == Evidence::Observed) * 214,
+                    first: "payments/api".into(),
+                    cluster: false,
+                },
             }),
             port: 3128,
             severity: Severity::Error,
@@ -174,12 +179,17 @@ mod tests {
 
     #[test]
     fn a_warning_names_object_field_proxies_and_edit() {
-        use Evidence::{Declared, Suspected};
+        use Evidence::{Declared, Observed, Suspected};
         for (names, evidence, proxies) in [
             (&["corp"][..], Declared, "corp"),
             (&["corp", "b"], Declared, "corp and 1 other"),
             (&["corp", "b", "c"], Declared, "corp and 2 others"),
             (&["a.test"], Suspected, "a.test (suspected)"),
+            (
+                &["a.test"],
+                Observed,
+                "a.test (used by 214 workloads, e.g. payments/api)",
+            ),
             (&["two words"], Declared, r#""two words""#),
         ] {
             let finding = finding(names, evidence, "HTTP", "Set TCP");
@@ -205,14 +215,42 @@ mod tests {
         let longest = format!("set TCP and {}", "y".repeat(110));
         let proxy = "p".repeat(99);
         // (proxy, edit, what is left of the proxy's name, whether the hint is)
-        for (name, edit, proxies, has_hint) in [
-            ("corp", &edit, "corp".to_owned(), true),
-            ("corp", &longer, "corp".to_owned(), true),
-            (&*proxy, &edit, format!("{}…", "p".repeat(39)), true),
-            (&*proxy, &longer, format!("{}…", "p".repeat(39)), false),
-            (&*proxy, &longest, format!("{}…", "p".repeat(15)), false),
+        use Evidence::{Declared, Observed};
+        let used = "(used by 214 workloads, e.g. payments/api)";
+        for (name, evidence, edit, proxies, has_hint) in [
+            ("corp", Declared, &edit, "corp".to_owned(), true),
+            ("corp", Declared, &longer, "corp".to_owned(), true),
+            (
+                &*proxy,
+                Declared,
+                &edit,
+                format!("{}…", "p".repeat(39)),
+                true,
+            ),
+            (
+                &*proxy,
+                Declared,
+                &longer,
+                format!("{}…", "p".repeat(39)),
+                false,
+            ),
+            (
+                &*proxy,
+                Declared,
+                &longest,
+                format!("{}…", "p".repeat(15)),
+                false,
+            ),
+            ("corp", Observed, &edit, format!("corp {used}"), true),
+            (
+                "corp",
+                Observed,
+                &longest,
+                "corp (observed)".to_owned(),
+                false,
+            ),
         ] {
-            let finding = finding(&[name], Evidence::Declared, "HTTP", edit);
+            let finding = finding(&[name], evidence, "HTTP", edit);
             let said = warning(&finding, &long);
             assert_eq!(said.chars().count(), 256, "{said}");
             // Some of the object's name is left.

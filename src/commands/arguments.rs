@@ -9,7 +9,7 @@ use clap::Args;
 use crate::mesh::address::Address;
 use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
 use crate::policy::PolicySet;
-use crate::policy::proxy::{Evidence, Proxy, normal_host};
+use crate::policy::proxy::{Evidence, Proxy, Users, normal_host};
 use crate::state::{PolicyFiles, Snapshot};
 
 /// What is declared, and what the mesh is set to.
@@ -107,6 +107,7 @@ fn parse_proxy(text: &str) -> anyhow::Result<Proxy> {
         ports: vec![port],
         tls,
         tunnel: false,
+        users: Users::default(),
     })
 }
 

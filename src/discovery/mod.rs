@@ -1,3 +1,9 @@
-//! What the cluster is asked for, and how its answers are followed.
+//! What the cluster is asked for, and how its answers are followed; and what the Pods among them say of
+//! proxies.
 
+pub mod env;
+pub mod index;
+pub mod observed;
+pub mod pods;
 pub mod watch;
+pub mod workload;

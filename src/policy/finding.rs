@@ -45,6 +45,9 @@ impl Concerned {
     }
 }
 
+/// A proxy's name has room for so many characters where there is room to say who uses it, too.
+pub const FULL_NAME: usize = 40;
+
 /// Stands for the proxies in [`Finding::what`] and in a [`Brief`].
 pub const PROXY: &str = "{proxy}";
 
@@ -189,10 +192,15 @@ impl Finding {
             return "the proxy".to_owned();
         };
         let name = first.proxy.called(longest);
-        // Its name is all that speaks for it, and the reader may know better.
+        // Its name is all that speaks for it, or what others use, and the reader may know better.
         let evidence = match first.proxy.evidence {
-            Evidence::Suspected => " (suspected)",
-            Evidence::Observed | Evidence::Declared => "",
+            Evidence::Declared => String::new(),
+            Evidence::Observed if longest >= FULL_NAME => first
+                .proxy
+                .users
+                .told()
+                .map_or_else(|| " (observed)".to_owned(), |users| format!(" ({users})")),
+            evidence => format!(" ({evidence})"),
         };
         match others.len() {
             0 => format!("{name}{evidence}"),

@@ -8,7 +8,7 @@
 use crate::mesh::ServiceEntry;
 use crate::mesh::service_entry::Port;
 
-use super::proxy::{Evidence, LONGEST_NAME, Proxy, normal_host};
+use super::proxy::{Evidence, LONGEST_NAME, Proxy, Users, normal_host};
 
 /// Names of forward proxies.
 const TOKENS: [&str; 12] = [
@@ -76,6 +76,7 @@ pub fn suspect(entry: &ServiceEntry, port: &Port) -> Option<Proxy> {
         ports: vec![port.number],
         tls: port.protocol.is_tls(),
         tunnel: false,
+        users: Users::default(),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::mesh::address::Address;
 use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
 use crate::policy::check::CheckId;
 use crate::policy::checks;
-use crate::policy::proxy::{Evidence, Proxy, normal_host};
+use crate::policy::proxy::{Evidence, Proxy, Users, normal_host};
 use crate::policy::spec::{self, ConnectProxyPolicy, LabelSelector, Mode, PolicySpec};
 
 use super::{Exemption, Invalid, NAME_LABEL, Policy};
@@ -132,6 +132,7 @@ impl Compiler {
             ports: proxy.ports.clone(),
             tls: proxy.tls,
             tunnel: proxy.tunnel,
+            users: Users::default(),
         });
     }
 

@@ -10,7 +10,7 @@ use crate::mesh::address::Address;
 use crate::mesh::service_entry::Port;
 use crate::mesh::simulation::Names;
 
-use super::{LONGEST_NAME, Proxy, normal_host};
+use super::{LONGEST_NAME, Proxy, Users, normal_host};
 
 /// Proxies by port, host and address, so that a review costs the same with 10 and 100,000.
 #[derive(Clone, Debug, Default)]
@@ -34,14 +34,42 @@ impl ProxyIndex {
     /// Indexes proxies, in the order given.
     pub fn new(proxies: Vec<Proxy>) -> Self {
         let mut index = Self::default();
-        for (id, proxy) in proxies.iter().enumerate() {
-            for port in proxy.ports.iter().collect::<BTreeSet<_>>() {
-                index.ports.entry(*port).or_default().insert(id, proxy);
-            }
-            index.learn_names(proxy);
+        for proxy in proxies {
+            index.insert(proxy);
         }
-        index.proxies = proxies;
         index
+    }
+
+    /// Adds a proxy, behind the others.
+    pub fn insert(&mut self, proxy: Proxy) {
+        let id = self.proxies.len();
+        for port in proxy.ports.iter().collect::<BTreeSet<_>>() {
+            self.ports.entry(*port).or_default().insert(id, &proxy);
+        }
+        self.learn_names(&proxy);
+        self.proxies.push(proxy);
+    }
+
+    /// The proxies that are at a port of these hosts and addresses, by their place in [`Self::all`].
+    pub fn at(&self, port: u16, hosts: &[Box<str>], addresses: &[IpAddr]) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        let Some(of_port) = self.ports.get(&port) else {
+            return found;
+        };
+        for host in hosts {
+            of_port.by_host(host, &mut found);
+        }
+        for address in addresses {
+            of_port.by_range(IpNet::from(*address), &mut found);
+        }
+        found
+    }
+
+    /// Sets who uses the proxy at that place of [`Self::all`].
+    pub fn set_users(&mut self, id: usize, users: Users) {
+        if let Some(proxy) = self.proxies.get_mut(id) {
+            proxy.users = users;
+        }
     }
 
     /// A proxy whose every address is a single IP tells where its host names lead.
@@ -145,7 +173,7 @@ impl OfPort {
 mod tests {
     use serde_json::json;
 
-    use super::{Proxy, ProxyIndex};
+    use super::{Proxy, ProxyIndex, Users};
     use crate::mesh::ServiceEntry;
     use crate::policy::proxy::Evidence;
 
@@ -160,6 +188,7 @@ mod tests {
             ports: vec![3128],
             tls: false,
             tunnel: false,
+            users: Users::default(),
         }]);
         for (host, claimed) in [
             ("proxy.corp".to_owned(), true),

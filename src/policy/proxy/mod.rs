@@ -51,6 +51,32 @@ pub struct Proxy {
     pub tls: bool,
     /// Whether sidecars make the CONNECT (a DestinationRule `tunnel`), so that HTTP is right.
     pub tunnel: bool,
+    /// Who uses it, as far as that was seen.
+    pub users: Users,
+}
+
+/// Which workloads are told of a proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Users {
+    /// How many.
+    pub workloads: usize,
+    /// The first by namespace and name: `payments/api`.
+    pub first: Box<str>,
+    /// Whether it is the one that OpenShift tells everybody.
+    pub cluster: bool,
+}
+
+impl Users {
+    /// `used by 214 workloads, e.g. payments/api`; nothing where nobody was seen.
+    pub fn told(&self) -> Option<String> {
+        let first = shown(&self.first, NAME_CHARACTERS);
+        match (self.workloads, self.cluster) {
+            (0, false) => None,
+            (0, true) => Some("set in the cluster's Proxy".to_owned()),
+            (1, _) => Some(format!("used by {first}")),
+            (workloads, _) => Some(format!("used by {workloads} workloads, e.g. {first}")),
+        }
+    }
 }
 
 impl Proxy {
@@ -101,13 +127,18 @@ impl Proxy {
     /// The proxy in a message: name, place, evidence.
     pub fn mention(&self, port: u16) -> String {
         let (name, place) = (self.called(NAME_CHARACTERS), self.location(port));
+        let used = self.users.told();
         let source = match (self.evidence, &*self.policy) {
             (Evidence::Declared, "") => "declared with --proxy".to_owned(),
             (Evidence::Declared, policy) => {
                 format!("declared by policy {}", shown(policy, NAME_CHARACTERS))
             }
-            (Evidence::Observed, _) => "observed in workloads".to_owned(),
+            (Evidence::Observed, _) => used.clone().unwrap_or_else(|| "observed".to_owned()),
             (Evidence::Suspected, _) => "suspected by its name".to_owned(),
+        };
+        let source = match used.filter(|_| self.evidence != Evidence::Observed) {
+            Some(used) => format!("{source}, {used}"),
+            None => source,
         };
         if place.starts_with(&name) {
             return format!("{place} ({source})");
@@ -137,7 +168,7 @@ pub fn normal_host(host: &str) -> Box<str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Evidence, Proxy};
+    use super::{Evidence, Proxy, Users};
 
     fn proxy(name: &str, hosts: &[&str], addresses: &[&str]) -> Proxy {
         Proxy {
@@ -149,6 +180,7 @@ mod tests {
             ports: vec![3128],
             tls: false,
             tunnel: false,
+            users: Users::default(),
         }
     }
 
@@ -198,6 +230,55 @@ mod tests {
             ),
         ] {
             assert_eq!(proxy(name, hosts, addresses).mention(3128), said);
+        }
+    }
+
+    #[test]
+    fn a_mention_says_who_uses_it() {
+        for (evidence, workloads, cluster, said) in [
+            (
+                Evidence::Declared,
+                0,
+                false,
+                "corp (a.b:3128, declared by policy corporate)",
+            ),
+            (
+                Evidence::Declared,
+                1,
+                false,
+                "corp (a.b:3128, declared by policy corporate, used by payments/api)",
+            ),
+            (
+                Evidence::Declared,
+                0,
+                true,
+                "corp (a.b:3128, declared by policy corporate, set in the cluster's Proxy)",
+            ),
+            (
+                Evidence::Observed,
+                214,
+                true,
+                "corp (a.b:3128, used by 214 workloads, e.g. payments/api)",
+            ),
+            (
+                Evidence::Observed,
+                0,
+                true,
+                "corp (a.b:3128, set in the cluster's Proxy)",
+            ),
+            (Evidence::Observed, 0, false, "corp (a.b:3128, observed)"),
+        ] {
+            let users = Users {
+                workloads,
+                first: "payments/api".into(),
+                cluster,
+            };
+            let proxy = Proxy {
+                evidence,
+                users,
+                ..proxy("corp", &["a.b"], &[])
+            };
+            assert_eq!(proxy.mention(3128), said);
         }
     }
 }
