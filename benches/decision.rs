@@ -84,7 +84,7 @@ fn mesh(count: usize) -> MeshView {
                 "ports": [{"number": 3128, "name": "p", "protocol": protocol}],
             },
         });
-        view.upsert(serde_json::from_value(object).unwrap());
+        view.upsert(serde_json::from_value::<ServiceEntry>(object).unwrap());
     }
     view
 }

@@ -121,10 +121,10 @@ impl Sidecar {
         one_line(&name, OBJECT_CHARACTERS)
     }
 
-    /// Whether a port has an egress listener of its own.
-    pub(crate) fn has_port(&self, number: u16) -> bool {
-        let mut ports = self.egress.iter().filter_map(|egress| egress.port);
-        ports.any(|port| port.number == number)
+    /// The ports that have an egress listener of their own.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        let ports = self.egress.iter().filter_map(|egress| egress.port);
+        ports.map(|port| port.number)
     }
 }
 

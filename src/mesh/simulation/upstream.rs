@@ -5,7 +5,6 @@
 //! each the one with the most specific host.
 
 use crate::mesh::destination_rule::DestinationRule;
-use crate::mesh::host::covers;
 use crate::mesh::labels::{Labels, selects};
 use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
 use crate::mesh::view::Mesh;
@@ -162,19 +161,19 @@ fn rules<'a>(
         client,
         ..
     } = destination;
-    let local = mesh.others().destination_rules(client).iter();
+    let local = mesh.others().destination_rules(client, host).into_iter();
     // What the root namespace exports is meant for all, and comes last for its own clients, too.
     let local = local.filter(|rule| match client == root {
         true => rule.is_private(),
         false => rule.is_local(),
     });
-    let found = most_specific(local, host);
+    let found = most_specific(local);
     if !found.is_empty() {
         return found;
     }
     for namespace in [namespace, root] {
-        let shared = mesh.others().destination_rules(namespace).iter();
-        let mut found = most_specific(shared.filter(|rule| !rule.is_private()), host);
+        let shared = mesh.others().destination_rules(namespace, host).into_iter();
+        let mut found = most_specific(shared.filter(|rule| !rule.is_private()));
         found.retain(|rule| rule.is_exported_to(client));
         if !found.is_empty() {
             return found;
@@ -183,12 +182,9 @@ fn rules<'a>(
     Vec::new()
 }
 
-/// Of the rules whose host covers `host` those with the longest.
-fn most_specific<'a>(
-    rules: impl Iterator<Item = &'a DestinationRule>,
-    host: &str,
-) -> Vec<&'a DestinationRule> {
-    let mut found: Vec<&DestinationRule> = rules.filter(|rule| covers(&rule.host, host)).collect();
+/// Of rules whose hosts cover one host those with the longest.
+fn most_specific<'a>(rules: impl Iterator<Item = &'a DestinationRule>) -> Vec<&'a DestinationRule> {
+    let mut found: Vec<&DestinationRule> = rules.collect();
     // A host covers itself, and no wildcard that covers it is as long.
     let longest = found.iter().map(|rule| (rule.host.len(), &rule.host)).max();
     if let Some((_, longest)) = longest {

@@ -1,27 +1,29 @@
 //! The mesh, indexed: by name, by host, and by where a dial can end.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
-
-use ipnet::IpNet;
+use std::hash::Hash;
+use std::sync::Arc;
 
 use crate::mesh::destination_rule::DestinationRule;
-use crate::mesh::service_entry::{Registry, Resolution, ServiceEntry, is_allocated};
+use crate::mesh::service_entry::{Registry, ServiceEntry};
 use crate::mesh::sidecar::Sidecar;
 use crate::mesh::workload_entry::WorkloadEntry;
 
 use super::lanes::{Lanes, Place, Scope, slots};
-use super::{Mesh, ObjectKey, Others, Query, Ranked, Unmodelled, kept_namespace};
+use super::{ObjectKey, Others, Ranked, Unmodelled};
 
 /// A mesh, indexed.
 #[derive(Clone, Debug, Default)]
 pub struct MeshView {
-    entries: BTreeMap<u64, ServiceEntry>,
+    /// Shared with the view that takes the place of this one.
+    pub(super) entries: BTreeMap<u64, Arc<ServiceEntry>>,
     pub(super) by_key: HashMap<ObjectKey, u64>,
-    by_host: HashMap<Box<str>, BTreeSet<u64>>,
-    lanes: HashMap<u16, HashMap<Scope, Lanes>>,
-    others: Others,
-    unmodelled: Vec<Unmodelled>,
+    pub(super) by_host: HashMap<Box<str>, BTreeSet<u64>>,
+    pub(super) by_port: HashMap<u16, BTreeSet<u64>>,
+    pub(super) lanes: HashMap<u16, HashMap<Scope, Lanes>>,
+    pub(super) others: Others,
+    pub(super) unmodelled: Vec<Unmodelled>,
     pub(super) next: u64,
 }
 
@@ -39,11 +41,13 @@ impl MeshView {
     }
 
     /// Adds an entry, or puts it in the place of the one of the same kind, namespace and name.
-    pub fn upsert(&mut self, entry: ServiceEntry) {
+    pub fn upsert(&mut self, entry: impl Into<Arc<ServiceEntry>>) {
+        let entry = entry.into();
         let key = ObjectKey::of(&entry);
         let known = key.as_ref().and_then(|key| self.by_key.get(key)).copied();
         let sequence = known.unwrap_or(self.next);
         match known {
+            Some(sequence) if self.entries.get(&sequence) == Some(&entry) => return,
             Some(sequence) => self.unlink(sequence),
             None => self.next += 1,
         }
@@ -61,6 +65,16 @@ impl MeshView {
         }
     }
 
+    /// The entries of a registry, by their keys.
+    pub fn keys(&self, registry: Registry) -> impl Iterator<Item = &ObjectKey> {
+        let entries = self.entries.values();
+        let keys = entries.filter(move |entry| entry.registry == registry);
+        keys.filter_map(|entry| {
+            let (key, _) = self.by_key.get_key_value(&ObjectKey::of(entry)?)?;
+            Some(key)
+        })
+    }
+
     /// Adds a DestinationRule, or puts it in the place of the one with the same namespace and name.
     pub fn upsert_destination_rule(&mut self, rule: DestinationRule) {
         self.others.upsert_destination_rule(rule);
@@ -76,6 +90,21 @@ impl MeshView {
         self.others.upsert_sidecar(sidecar);
     }
 
+    /// Takes a DestinationRule out.
+    pub fn remove_destination_rule(&mut self, namespace: &str, name: &str) {
+        self.others.remove_destination_rule(namespace, name);
+    }
+
+    /// Takes a WorkloadEntry out.
+    pub fn remove_workload_entry(&mut self, namespace: &str, name: &str) {
+        self.others.remove_workload_entry(namespace, name);
+    }
+
+    /// Takes a Sidecar out.
+    pub fn remove_sidecar(&mut self, namespace: &str, name: &str) {
+        self.others.remove_sidecar(namespace, name);
+    }
+
     /// Notes an object of a kind that is not modelled.
     pub fn note_unmodelled(&mut self, object: Unmodelled) {
         self.unmodelled.push(object);
@@ -83,7 +112,7 @@ impl MeshView {
 
     /// Every entry, Services included, in order of arrival.
     pub fn entries(&self) -> impl Iterator<Item = &ServiceEntry> {
-        self.entries.values()
+        self.entries.values().map(|entry| &**entry)
     }
 
     /// How many entries are in view.
@@ -101,6 +130,10 @@ impl MeshView {
             let places = self.by_host.entry(host.clone()).or_default();
             places.insert(sequence);
         }
+        for port in &entry.ports {
+            let places = self.by_port.entry(port.number).or_default();
+            places.insert(sequence);
+        }
         let place = Place::of(entry, sequence);
         for (scope, port) in slots(entry) {
             let scopes = self.lanes.entry(port.number).or_default();
@@ -110,180 +143,46 @@ impl MeshView {
         }
     }
 
+    /// Leaves nothing behind: what comes and goes for years must not add up.
     fn unlink(&mut self, sequence: u64) {
         let Some(entry) = self.entries.remove(&sequence) else {
             return;
         };
         for host in &entry.hosts {
-            if let Some(places) = self.by_host.get_mut(host) {
-                places.remove(&sequence);
-                if places.is_empty() {
-                    self.by_host.remove(host);
-                }
-            }
+            take_out(&mut self.by_host, host, sequence);
+        }
+        for port in &entry.ports {
+            take_out(&mut self.by_port, &port.number, sequence);
         }
         let place = Place::of(&entry, sequence);
         for (scope, port) in slots(&entry) {
-            let scopes = self.lanes.get_mut(&port.number);
-            if let Some(lanes) = scopes.and_then(|scopes| scopes.get_mut(&scope)) {
+            let Some(scopes) = self.lanes.get_mut(&port.number) else {
+                continue;
+            };
+            if let Some(lanes) = scopes.get_mut(&scope) {
                 lanes.each(&entry, port, |lane| {
                     lane.remove(&place);
                 });
-            }
-        }
-    }
-
-    pub(super) fn with_host_and<'v>(&'v self, host: &str, change: Change<'v>) -> Vec<Ranked<'v>> {
-        let places = self.by_host.get(host);
-        let sequences = places.into_iter().flatten();
-        let visible = sequences.filter(|sequence| Some(**sequence) != change.hidden);
-        let mut found: Vec<Ranked<'v>> = visible
-            .filter_map(|sequence| self.ranked(*sequence))
-            .collect();
-        found.extend(
-            change
-                .own
-                .filter(|own| own.entry.hosts.iter().any(|own| **own == *host)),
-        );
-        found
-    }
-
-    fn ranked(&self, sequence: u64) -> Option<Ranked<'_>> {
-        let entry = self.entries.get(&sequence)?;
-        Some(Ranked { entry, sequence })
-    }
-
-    /// As [`Mesh::deciders`], with the change of an overlay.
-    pub(super) fn deciders_with(&self, query: &Query<'_>, change: Change<'_>) -> Vec<Ranked<'_>> {
-        let found: BTreeSet<u64> = match query.scope.of_named_hosts() {
-            // They are few; and an older entry of a host may hide all of a younger one, which no lane
-            // tells.
-            Some(egress) => {
-                let hosts = egress.shown_hosts();
-                let listed = hosts.filter_map(|host| self.by_host.get(host));
-                listed.flatten().copied().collect()
-            }
-            // Whatever the listener shows has its protocol, so that the lanes tell nothing.
-            None if query.scope.own_port().is_some() => self.entries.keys().copied().collect(),
-            None => self.first_in_line(query, change),
-        };
-        let visible = found
-            .into_iter()
-            .filter(|sequence| Some(*sequence) != change.hidden);
-        visible
-            .filter_map(|sequence| self.ranked(sequence))
-            .collect()
-    }
-
-    /// Of every lane in which a dial can end the entries that can decide.
-    fn first_in_line(&self, query: &Query<'_>, change: Change<'_>) -> BTreeSet<u64> {
-        let except = change.hidden;
-        let namespace = || query.scope.namespace.into();
-        let mut found = BTreeSet::new();
-        let scopes = [
-            Scope::Everyone,
-            Scope::Namespace(namespace()),
-            Scope::Private(namespace()),
-        ];
-        for scope in scopes {
-            let scopes = self.lanes.get(&query.port);
-            let Some(lanes) = scopes.and_then(|scopes| scopes.get(&scope)) else {
-                continue;
-            };
-            for place in lanes.named(query).into_iter().flatten() {
-                if Some(place.sequence) != except {
-                    found.insert(place.sequence);
+                if lanes.is_empty() {
+                    scopes.remove(&scope);
                 }
             }
-            for lane in lanes.shared(query) {
-                let eligible = lane
-                    .iter()
-                    .filter(|place| Some(place.sequence) != except)
-                    .filter(|place| self.is_in_scope(place.sequence, query, change));
-                // The first in line counts, and what stands before it without a claim to its
-                // place.
-                let mut first: Option<&Place> = None;
-                for place in eligible {
-                    let behind = first.is_some_and(|first| !first.ties(place));
-                    if behind && lanes.rare.is_empty() {
-                        break;
-                    }
-                    found.insert(place.sequence);
-                    let may_be_its = query.captures_dns && is_allocated(query.address);
-                    if first.is_none()
-                        && !may_be_its
-                        && !self.may_listen_elsewhere(place.sequence, query)
-                    {
-                        first = Some(place);
-                    }
-                }
+            if scopes.is_empty() {
+                self.lanes.remove(&port.number);
             }
         }
-        found
-    }
-
-    /// Whether an address allocated or endpoints may draw the entry from the wildcard listener: with
-    /// resolution NONE it listens on those of its host, which other entries can bring.
-    fn may_listen_elsewhere(&self, sequence: u64, query: &Query<'_>) -> bool {
-        let Some(entry) = self.entries.get(&sequence) else {
-            return true;
-        };
-        if query.captures_dns && entry.is_given_addresses(query.scope.is_newer) {
-            return true;
-        }
-        let mut hosts = entry.hosts.iter();
-        // Of Services only the HTTP ones are on the wildcard listener, and they stay there.
-        entry.registry == Registry::Istio
-            && entry.resolution == Resolution::None
-            && (!entry.endpoints.is_empty()
-                || entry.workload_selector.is_some()
-                || hosts.any(|host| self.by_host.get(host).is_some_and(|all| all.len() > 1)))
-    }
-
-    /// Whether the client sees a service of the entry.
-    fn is_in_scope(&self, sequence: u64, query: &Query<'_>, change: Change<'_>) -> bool {
-        let Some(entry) = self.entries.get(&sequence) else {
-            return false;
-        };
-        if !query.scope.keeps_one_namespace() {
-            return true;
-        }
-        entry.hosts.iter().any(|host| {
-            let rivals = self.with_host_and(host, change);
-            kept_namespace(&rivals, host, &query.scope) == Some(&*entry.namespace)
-        })
     }
 }
 
-impl Mesh for MeshView {
-    fn deciders(&self, query: &Query<'_>) -> Vec<Ranked<'_>> {
-        self.deciders_with(query, Change::default())
-    }
-
-    fn with_host(&self, host: &str) -> Vec<Ranked<'_>> {
-        self.with_host_and(host, Change::default())
-    }
-
-    fn others(&self) -> &Others {
-        &self.others
-    }
-
-    fn unmodelled(&self) -> Option<&Unmodelled> {
-        self.unmodelled.first()
-    }
-
-    fn ranges(&self, port: u16, limit: usize) -> Vec<IpAddr> {
-        let mut nets = BTreeSet::new();
-        for lane in self.range_lanes(port) {
-            nets.extend(lane.keys().take(limit.saturating_sub(nets.len())).copied());
+fn take_out<K, Q>(places: &mut HashMap<K, BTreeSet<u64>>, key: &Q, sequence: u64)
+where
+    K: Borrow<Q> + Eq + Hash,
+    Q: Eq + Hash + ?Sized,
+{
+    if let Some(own) = places.get_mut(key) {
+        own.remove(&sequence);
+        if own.is_empty() {
+            places.remove(key);
         }
-        nets.into_iter().map(|net| net.addr()).collect()
-    }
-}
-
-impl MeshView {
-    fn range_lanes(&self, port: u16) -> impl Iterator<Item = &HashMap<IpNet, BTreeSet<Place>>> {
-        let scopes = self.lanes.get(&port).into_iter().flatten();
-        scopes.flat_map(|(_, lanes)| lanes.ranges.values())
     }
 }

@@ -1,7 +1,9 @@
 //! Where entries are filed: by port, by who sees them, and by the listener and filter chain they
 //! feed, so that a dial reads only what can decide it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -106,6 +108,20 @@ pub(super) fn slots(entry: &ServiceEntry) -> Vec<(Scope, &Port)> {
 }
 
 impl Lanes {
+    /// Whether nothing is filed in any of them.
+    pub(super) fn is_empty(&self) -> bool {
+        let shared = [
+            &self.any_range,
+            &self.http,
+            &self.sniffed,
+            &self.match_all,
+            &self.any_server_name,
+            &self.rare,
+        ];
+        // What is in a range, or has a server name, is in a lane that is shared, too.
+        self.exact.is_empty() && shared.iter().all(|lane| lane.is_empty())
+    }
+
     /// Calls `act` with every lane in which this port of this entry stands.
     pub(super) fn each(
         &mut self,
@@ -123,7 +139,7 @@ impl Lanes {
         }
         let given = entry.allocated.iter().map(|(_, ip)| *ip);
         for ip in listening_endpoints(entry).chain(given) {
-            act(self.exact.entry(ip).or_default());
+            lane_of(&mut self.exact, ip, &mut act);
         }
         // A Service listens on its ClusterIP or its endpoints, or nowhere.
         if entry.addresses.is_empty() && entry.registry == Registry::Istio {
@@ -137,10 +153,10 @@ impl Lanes {
                 Address::Single(ip) if ip.is_unspecified() => {
                     self.wildcard(entry, port.protocol, &mut act);
                 }
-                Address::Single(ip) => act(self.exact.entry(ip).or_default()),
+                Address::Single(ip) => lane_of(&mut self.exact, ip, &mut act),
                 Address::Range(net) => {
                     let by_net = self.ranges.entry(net.prefix_len()).or_default();
-                    act(by_net.entry(net).or_default());
+                    lane_of(by_net, net, &mut act);
                     act(&mut self.any_range);
                     if net.addr().is_unspecified() || port.protocol.is_sniffed() {
                         self.wildcard(entry, port.protocol, &mut act);
@@ -169,7 +185,7 @@ impl Lanes {
             return act(&mut self.match_all);
         }
         for host in &entry.hosts {
-            act(self.server_names.entry(host.clone()).or_default());
+            lane_of(&mut self.server_names, host.clone(), act);
         }
         act(&mut self.any_server_name);
     }
@@ -204,6 +220,29 @@ impl Lanes {
             &self.rare,
         ]);
         lanes
+    }
+}
+
+/// Acts on the lane of a key; none is left behind empty, because addresses of endpoints come and go.
+fn lane_of<K: Eq + Hash>(
+    lanes: &mut HashMap<K, BTreeSet<Place>>,
+    key: K,
+    act: &mut impl FnMut(&mut BTreeSet<Place>),
+) {
+    match lanes.entry(key) {
+        Entry::Occupied(mut lane) => {
+            act(lane.get_mut());
+            if lane.get().is_empty() {
+                lane.remove();
+            }
+        }
+        Entry::Vacant(place) => {
+            let mut lane = BTreeSet::new();
+            act(&mut lane);
+            if !lane.is_empty() {
+                place.insert(lane);
+            }
+        }
     }
 }
 

@@ -8,6 +8,8 @@ mod alone;
 mod backwards;
 mod index;
 mod lanes;
+mod lookup;
+mod named;
 mod order;
 mod others;
 mod overlay;

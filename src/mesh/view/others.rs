@@ -1,85 +1,155 @@
-//! The objects beside entries and Services, by namespace.
+//! The objects beside entries and Services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::mesh::destination_rule::DestinationRule;
+use crate::mesh::host::covers;
 use crate::mesh::sidecar::Sidecar;
 use crate::mesh::workload_entry::WorkloadEntry;
 
-/// DestinationRules, WorkloadEntries and Sidecars, each under its namespace.
+use super::named::Named;
+
+type NamesByHost = BTreeMap<Box<str>, Vec<Box<str>>>;
+type NamespacedName = (Box<str>, Box<str>);
+
+/// DestinationRules, WorkloadEntries and Sidecars.
 #[derive(Clone, Debug, Default)]
 pub struct Others {
-    destination_rules: BTreeMap<Box<str>, Vec<DestinationRule>>,
-    workload_entries: BTreeMap<Box<str>, Vec<WorkloadEntry>>,
-    sidecars: BTreeMap<Box<str>, Vec<Sidecar>>,
+    destination_rules: Named<DestinationRule>,
+    /// Namespace → host → the names of its rules, in order of arrival: a namespace may have thousands.
+    rules_by_host: BTreeMap<Box<str>, NamesByHost>,
+    workload_entries: Named<WorkloadEntry>,
+    sidecars: Named<Sidecar>,
+    /// Port → namespace and name of the Sidecars that have an egress listener for it.
+    sidecars_by_port: BTreeMap<u16, BTreeSet<NamespacedName>>,
 }
 
 impl Others {
     /// None of them.
     pub const NONE: &'static Self = &Self {
-        destination_rules: BTreeMap::new(),
-        workload_entries: BTreeMap::new(),
-        sidecars: BTreeMap::new(),
+        destination_rules: Named::NONE,
+        rules_by_host: BTreeMap::new(),
+        workload_entries: Named::NONE,
+        sidecars: Named::NONE,
+        sidecars_by_port: BTreeMap::new(),
     };
 
-    /// The DestinationRules of a namespace.
-    pub fn destination_rules(&self, namespace: &str) -> &[DestinationRule] {
-        of(&self.destination_rules, namespace)
+    /// The DestinationRules of a namespace whose host covers `host`; those of one host in order of arrival.
+    pub fn destination_rules(&self, namespace: &str, host: &str) -> Vec<&DestinationRule> {
+        let Some(hosts) = self.rules_by_host.get(namespace) else {
+            return Vec::new();
+        };
+        let from_star = hosts.range::<str, _>((Bound::Included("*"), Bound::Unbounded));
+        let wildcards = from_star.take_while(|(pattern, _)| pattern.starts_with('*'));
+        let covering = wildcards.filter(|(pattern, _)| covers(pattern, host));
+        let covering = covering.map(|(_, names)| names);
+        let exact = hosts.get(host).filter(|_| !host.starts_with('*'));
+        let names = exact.into_iter().chain(covering).flatten();
+        let rules = names.filter_map(|name| self.destination_rules.get(namespace, name));
+        rules.collect()
     }
 
     /// The WorkloadEntries of a namespace.
     pub fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry] {
-        of(&self.workload_entries, namespace)
+        self.workload_entries.of(namespace)
     }
 
     /// The Sidecars of a namespace.
     pub fn sidecars(&self, namespace: &str) -> &[Sidecar] {
-        of(&self.sidecars, namespace)
+        self.sidecars.of(namespace)
     }
 
     /// Whether there is any DestinationRule.
     pub fn has_destination_rules(&self) -> bool {
-        !self.destination_rules.is_empty()
+        !self.rules_by_host.is_empty()
     }
 
-    /// The Sidecars that have an egress listener for a port, by namespace.
+    /// The Sidecars that have an egress listener for a port, by namespace and name.
     pub fn sidecars_with_port(&self, port: u16) -> impl Iterator<Item = &Sidecar> {
-        let sidecars = self.sidecars.values().flatten();
-        sidecars.filter(move |sidecar| sidecar.has_port(port))
+        let named = self.sidecars_by_port.get(&port).into_iter().flatten();
+        named.filter_map(|(namespace, name)| self.sidecars.get(namespace, name))
     }
 
     pub(super) fn upsert_destination_rule(&mut self, rule: DestinationRule) {
-        let namespace = rule.namespace.clone();
-        upsert(&mut self.destination_rules, namespace, rule, |rule| {
-            &rule.name
-        });
+        let (namespace, name, host) = (&rule.namespace, &rule.name, &rule.host);
+        self.unlink_rule(namespace, name);
+        let hosts = self.rules_by_host.entry(namespace.clone()).or_default();
+        let names = hosts.entry(host.clone()).or_default();
+        names.push(name.clone());
+        let (namespace, name) = (namespace.clone(), name.clone());
+        self.destination_rules.insert(&namespace, &name, rule);
+    }
+
+    pub(super) fn remove_destination_rule(&mut self, namespace: &str, name: &str) {
+        self.unlink_rule(namespace, name);
+        self.destination_rules.remove(namespace, name);
+    }
+
+    fn unlink_rule(&mut self, namespace: &str, name: &str) {
+        let known = self.destination_rules.get(namespace, name);
+        let (Some(known), Some(hosts)) = (known, self.rules_by_host.get_mut(namespace)) else {
+            return;
+        };
+        if let Some(names) = hosts.get_mut(&known.host) {
+            names.retain(|own| **own != *name);
+            if names.is_empty() {
+                hosts.remove(&known.host);
+            }
+        }
+        if hosts.is_empty() {
+            self.rules_by_host.remove(namespace);
+        }
     }
 
     pub(super) fn upsert_workload_entry(&mut self, workload: WorkloadEntry) {
-        let namespace = workload.namespace.clone();
-        upsert(&mut self.workload_entries, namespace, workload, |one| {
-            &one.name
-        });
+        let (namespace, name) = (workload.namespace.clone(), workload.name.clone());
+        self.workload_entries.insert(&namespace, &name, workload);
+    }
+
+    pub(super) fn remove_workload_entry(&mut self, namespace: &str, name: &str) {
+        self.workload_entries.remove(namespace, name);
     }
 
     pub(super) fn upsert_sidecar(&mut self, sidecar: Sidecar) {
-        let namespace = sidecar.namespace.clone();
-        upsert(&mut self.sidecars, namespace, sidecar, |one| &one.name);
+        let (namespace, name) = (sidecar.namespace.clone(), sidecar.name.clone());
+        self.remove_ports(&namespace, &name);
+        for port in sidecar.ports() {
+            let named = self.sidecars_by_port.entry(port).or_default();
+            named.insert((namespace.clone(), name.clone()));
+        }
+        self.sidecars.insert(&namespace, &name, sidecar);
     }
-}
 
-fn of<'m, T>(kind: &'m BTreeMap<Box<str>, Vec<T>>, namespace: &str) -> &'m [T] {
-    kind.get(namespace).map_or(&[], Vec::as_slice)
-}
+    pub(super) fn remove_sidecar(&mut self, namespace: &str, name: &str) {
+        self.remove_ports(namespace, name);
+        self.sidecars.remove(namespace, name);
+    }
 
-/// Adds an object, or puts it in the place of the one of its name.
-fn upsert<T>(
-    kind: &mut BTreeMap<Box<str>, Vec<T>>,
-    namespace: Box<str>,
-    object: T,
-    name: impl Fn(&T) -> &str,
-) {
-    let objects = kind.entry(namespace).or_default();
-    objects.retain(|known| *name(known) != *name(&object));
-    objects.push(object);
+    fn remove_ports(&mut self, namespace: &str, name: &str) {
+        let known = self.sidecars.get(namespace, name);
+        for port in known.into_iter().flat_map(Sidecar::ports) {
+            if let Some(named) = self.sidecars_by_port.get_mut(&port) {
+                named.remove(&(namespace.into(), name.into()));
+                if named.is_empty() {
+                    self.sidecars_by_port.remove(&port);
+                }
+            }
+        }
+    }
+
+    /// Namespace and name of every DestinationRule.
+    pub fn named_destination_rules(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.destination_rules.names()
+    }
+
+    /// Namespace and name of every WorkloadEntry.
+    pub fn named_workload_entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.workload_entries.names()
+    }
+
+    /// Namespace and name of every Sidecar.
+    pub fn named_sidecars(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sidecars.names()
+    }
 }

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 use tunnelguard::mesh::kubernetes::{EndpointSlice, read_service, with_slices};
+use tunnelguard::mesh::service_entry::Registry;
 use tunnelguard::mesh::simulation::{Blame, Environment, IstioVersion};
-use tunnelguard::mesh::view::{Others, Query, Ranked, Unmodelled};
+use tunnelguard::mesh::view::{ObjectKey, Others, Query, Ranked, Unmodelled};
 use tunnelguard::mesh::{Dial, Mesh, MeshView, ServiceEntry, Sidecar, Speech, simulate};
 
 use super::strategies::{self, NAMESPACES, Noise};
@@ -182,4 +183,32 @@ fn dials() -> impl Iterator<Item = Dial> {
             speech: speech.clone(),
         })
     })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// What comes and goes for years does not add up, and in whatever order it came it is found.
+    #[test]
+    fn what_is_taken_out_leaves_nothing_behind(
+        entries in vec(prop_oneof![entry(), service()], 0..6),
+        sidecars in vec(sidecar(), 0..2),
+    ) {
+        let mut view = MeshView::new();
+        for (number, mut entry) in entries.into_iter().enumerate() {
+            entry.name = format!("entry-{number}").into();
+            entry.name_is_generated = false;
+            view.upsert(entry);
+        }
+        sidecars.into_iter().for_each(|sidecar| view.upsert_sidecar(sidecar));
+        for registry in [Registry::Istio, Registry::Kubernetes] {
+            let keys: Vec<ObjectKey> = view.keys(registry).cloned().collect();
+            keys.iter().for_each(|key| view.remove(key));
+        }
+        view.remove_sidecar("default", "own");
+        let left = format!("{view:?}");
+        let nothing = format!("{:?}", MeshView::new());
+        let up_to_the_next_place = |text: &str| text.rsplit_once(", next").map(|(rest, _)| rest.to_owned());
+        prop_assert_eq!(up_to_the_next_place(&left), up_to_the_next_place(&nothing));
+    }
 }

@@ -1,0 +1,73 @@
+//! Objects of a kind, by namespace and name.
+
+use std::collections::BTreeMap;
+
+/// The objects of a namespace, each once, in order of arrival.
+#[derive(Clone, Debug)]
+struct OfNamespace<T> {
+    objects: Vec<T>,
+    places: BTreeMap<Box<str>, usize>,
+}
+
+/// Objects of a kind.
+#[derive(Clone, Debug)]
+pub(super) struct Named<T>(BTreeMap<Box<str>, OfNamespace<T>>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl<T> Named<T> {
+    pub(super) const NONE: Self = Self(BTreeMap::new());
+
+    pub(super) fn of(&self, namespace: &str) -> &[T] {
+        self.0.get(namespace).map_or(&[], |own| &own.objects)
+    }
+
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<&T> {
+        let own = self.0.get(namespace)?;
+        own.objects.get(*own.places.get(name)?)
+    }
+
+    /// Adds an object, or puts it in the place of the one of its name, which is given back.
+    pub(super) fn insert(&mut self, namespace: &str, name: &str, object: T) -> Option<T> {
+        let own = self
+            .0
+            .entry(namespace.into())
+            .or_insert_with(|| OfNamespace {
+                objects: Vec::new(),
+                places: BTreeMap::new(),
+            });
+        match own.places.get(name).and_then(|at| own.objects.get_mut(*at)) {
+            Some(known) => Some(std::mem::replace(known, object)),
+            None => {
+                own.places.insert(name.into(), own.objects.len());
+                own.objects.push(object);
+                None
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, namespace: &str, name: &str) -> Option<T> {
+        let own = self.0.get_mut(namespace)?;
+        let at = own.places.remove(name)?;
+        let removed = own.objects.remove(at);
+        for place in own.places.values_mut().filter(|place| **place > at) {
+            *place -= 1;
+        }
+        if own.objects.is_empty() {
+            self.0.remove(namespace);
+        }
+        Some(removed)
+    }
+
+    /// The names of all, with their namespaces.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().flat_map(|(namespace, own)| {
+            let names = own.places.keys();
+            names.map(move |name| (&**namespace, &**name))
+        })
+    }
+}
