@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::policy::PolicySet;
 use crate::policy::spec::ConnectProxyPolicy;
 
+use super::policy_status::Standing;
 use super::policy_text::told;
 
 /// The policies of a cluster, by name, each as it was last good.
@@ -19,8 +20,18 @@ pub struct PolicyResources {
 struct Resource {
     /// Which object of that name it is, and which of its specs was read last.
     version: (Value, Value),
-    last_good: Option<PolicySet>,
-    is_current: bool,
+    last_good: Option<Good>,
+    /// What is wrong with that spec, if it cannot be used.
+    faults: Option<String>,
+    /// The `status` that the cluster shows.
+    status: Value,
+}
+
+/// A spec that can be used.
+#[derive(Clone, Debug)]
+struct Good {
+    generation: Value,
+    policy: PolicySet,
 }
 
 /// What a look at a policy came to.
@@ -47,31 +58,31 @@ impl PolicyResources {
         // name has another uid.
         let version = (metadata["uid"].clone(), metadata["generation"].clone());
         let name = name_of(object);
-        let before = self.known.remove(&name);
-        if let Some(before) = before.as_ref().filter(|before| before.version == version) {
-            let before = Resource {
-                version,
-                last_good: before.last_good.clone(),
-                is_current: before.is_current,
-            };
-            self.known.insert(name, before);
+        let status = object["status"].clone();
+        let known = self.known.get_mut(&name);
+        if let Some(known) = known.filter(|known| known.version == version) {
+            known.status = status;
             return Change::Nothing;
         }
-        let compiled = compile(object);
-        let is_current = compiled.is_ok();
+        let before = self.known.remove(&name);
         let same = before.filter(|before| before.version.0 == version.0);
-        let (last_good, change) = match compiled {
-            Ok(policy) => (Some(policy), Change::Usable),
+        let (last_good, faults, change) = match compile(object) {
+            Ok(policy) => {
+                let generation = version.1.clone();
+                (Some(Good { generation, policy }), None, Change::Usable)
+            }
             Err(faults) => {
                 let last_good = same.and_then(|before| before.last_good);
                 let stays = last_good.is_some();
-                (last_good, Change::Unusable { faults, stays })
+                let told = faults.clone();
+                (last_good, Some(told), Change::Unusable { faults, stays })
             }
         };
         let resource = Resource {
             version,
             last_good,
-            is_current,
+            faults,
+            status,
         };
         self.known.insert(name, resource);
         change
@@ -92,12 +103,41 @@ impl PolicyResources {
     /// The last good form of each, by name.
     pub fn usable(&self) -> impl Iterator<Item = (&str, &PolicySet)> {
         let known = self.known.iter();
-        known.filter_map(|(name, resource)| Some((&**name, resource.last_good.as_ref()?)))
+        known.filter_map(|(name, resource)| Some((&**name, &resource.last_good.as_ref()?.policy)))
+    }
+
+    /// How each stands, by name.
+    pub fn standings(&self) -> impl Iterator<Item = Standing<'_>> {
+        let known = self.known.iter();
+        known.map(|(name, resource)| resource.standing(name))
+    }
+
+    /// Notes which status the cluster shows of a policy, unless another object has its name by now.
+    pub fn shows(&mut self, name: &str, uid: &str, status: Value) {
+        let known = self.known.get_mut(name);
+        if let Some(known) = known.filter(|known| known.version.0 == uid) {
+            known.status = status;
+        }
     }
 
     /// Whether every one is used as it was written last.
     pub fn are_current(&self) -> bool {
-        self.known.values().all(|resource| resource.is_current)
+        self.known.values().all(|known| known.faults.is_none())
+    }
+}
+
+impl Resource {
+    fn standing<'a>(&'a self, name: &'a str) -> Standing<'a> {
+        let good = self.last_good.as_ref();
+        Standing {
+            name,
+            uid: self.version.0.as_str().unwrap_or_default(),
+            generation: self.version.1.as_i64().unwrap_or_default(),
+            faults: self.faults.as_deref(),
+            in_force: good.and_then(|good| good.generation.as_i64()),
+            declared: good.map_or(0, |good| good.policy.proxies.all().len()),
+            shown: &self.status,
+        }
     }
 }
 
@@ -141,6 +181,26 @@ mod tests {
         assert_eq!(resources.usable().count(), 0);
     }
 
+    #[test]
+    fn a_status_is_read_whatever_else_is_and_belongs_to_one_object() {
+        let mut resources = PolicyResources::default();
+        let mut object = policy("a", 1, "Enforce");
+        resources.apply(&object);
+        let shown = |resources: &PolicyResources| {
+            let standing = resources.standings().next().expect("it is known");
+            standing.shown.clone()
+        };
+        assert_eq!(shown(&resources), Value::Null);
+        object["status"] = json!("watched");
+        assert_eq!(resources.apply(&object), Change::Nothing);
+        assert_eq!(shown(&resources), "watched");
+        resources.shows("corporate", "b", json!("of another"));
+        resources.shows("other", "a", json!("of another"));
+        assert_eq!(shown(&resources), "watched");
+        resources.shows("corporate", "a", json!("written"));
+        assert_eq!(shown(&resources), "written");
+    }
+
     /// Steps (uid, generation, mode; an empty mode deletes), and after each what came of it, the mode in
     /// force, and whether that is what was written last.
     #[test]
@@ -180,6 +240,20 @@ mod tests {
             assert_eq!(change, came_of_it, "{step:?}");
             assert_eq!(modes.collect::<String>(), in_force, "{step:?}");
             assert_eq!(resources.are_current(), current, "{step:?}");
+            for standing in resources.standings() {
+                assert_eq!(standing.generation, generation.into(), "{step:?}");
+                assert_eq!(
+                    standing.in_force.is_some(),
+                    !in_force.is_empty(),
+                    "{step:?}"
+                );
+                let is_good = standing.in_force == Some(standing.generation);
+                assert_eq!(
+                    (is_good, standing.faults.is_none()),
+                    (current, current),
+                    "{step:?}"
+                );
+            }
         }
     }
 }

@@ -6,13 +6,13 @@ use std::io::Write;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition, CustomResourceDefinitionNames,
-    CustomResourceDefinitionSpec, CustomResourceDefinitionVersion, CustomResourceValidation,
-    JSONSchemaProps,
+    CustomResourceDefinitionSpec, CustomResourceDefinitionVersion, CustomResourceSubresourceStatus,
+    CustomResourceSubresources, CustomResourceValidation, JSONSchemaProps,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
-use crate::policy::spec::{GROUP, KIND, PLURAL, VERSION};
+use crate::policy::spec::{GROUP, KIND, PLURAL, PolicySpec, PolicyStatus, READY, VERSION};
 
 use super::{Exit, Format};
 
@@ -61,6 +61,11 @@ fn definition() -> anyhow::Result<CustomResourceDefinition> {
                 schema: Some(CustomResourceValidation {
                     open_api_v3_schema: Some(schema()?),
                 }),
+                // What a client writes there counts for nothing, and the spec's generation not up.
+                subresources: Some(CustomResourceSubresources {
+                    status: Some(CustomResourceSubresourceStatus(json!({}))),
+                    ..CustomResourceSubresources::default()
+                }),
                 additional_printer_columns: Some(columns()),
                 ..CustomResourceDefinitionVersion::default()
             }],
@@ -70,29 +75,48 @@ fn definition() -> anyhow::Result<CustomResourceDefinition> {
     })
 }
 
-/// Only `spec` is ours: the API server knows the rest.
+/// Only `spec` and `status` are ours: the API server knows the rest.
 fn schema() -> anyhow::Result<JSONSchemaProps> {
     let schema = json!({
         "type": "object",
         "description": "What tunnelguard is told: the CONNECT proxies of a cluster, and what is done about ServiceEntries that break them. Several add up; of what they say about one proxy, the strictest holds.",
         "required": ["spec"],
-        "properties": {"spec": structural::policy_spec()},
+        "properties": {
+            "spec": structural::schema_of::<PolicySpec>(),
+            "status": structural::schema_of::<PolicyStatus>(),
+        },
     });
     Ok(serde_json::from_value(schema)?)
 }
 
-/// A column shows one value: neither the proxies nor their number can be in one.
+/// A column shows one value: the proxies themselves cannot be in one.
 fn columns() -> Vec<CustomResourceColumnDefinition> {
+    let ready = |field| format!(".status.conditions[?(@.type==\"{READY}\")].{field}");
     let columns = [
-        ("Mode", ".spec.mode", "string", 0),
-        ("On Unsafe", ".spec.onUnsafe", "string", 1),
-        ("Existing", ".spec.existing", "string", 1),
-        ("Age", ".metadata.creationTimestamp", "date", 0),
+        ("Mode", ".spec.mode".to_owned(), "string", 0),
+        (
+            "Proxies",
+            ".status.proxies.declared".to_owned(),
+            "integer",
+            0,
+        ),
+        ("Ready", ready("status"), "string", 0),
+        ("Reason", ready("reason"), "string", 1),
+        ("On Unsafe", ".spec.onUnsafe".to_owned(), "string", 1),
+        ("Existing", ".spec.existing".to_owned(), "string", 1),
+        (
+            "Observed",
+            ".status.proxies.observed".to_owned(),
+            "integer",
+            1,
+        ),
+        ("Message", ready("message"), "string", 1),
+        ("Age", ".metadata.creationTimestamp".to_owned(), "date", 0),
     ];
     let columns = columns.map(
         |(name, path, kind, priority)| CustomResourceColumnDefinition {
             name: name.to_owned(),
-            json_path: path.to_owned(),
+            json_path: path,
             type_: kind.to_owned(),
             priority: Some(priority),
             ..CustomResourceColumnDefinition::default()

@@ -1,18 +1,15 @@
 //! From a JSON schema to a structural one, which is what Kubernetes takes
 //! (<https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema>).
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use crate::policy::spec::PolicySpec;
-
-/// The schema of a policy's `spec`.
-pub(super) fn policy_spec() -> Value {
+/// The structural schema of a type.
+pub(super) fn schema_of<T: JsonSchema>() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
-    let schema = settings
-        .into_generator()
-        .into_root_schema_for::<PolicySpec>();
+    let schema = settings.into_generator().into_root_schema_for::<T>();
     let mut schema = schema.to_value();
     make_structural(&mut schema);
     schema
@@ -22,9 +19,12 @@ fn make_structural(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else {
         return;
     };
-    // A format of a number is Rust's name for its width.
-    for word in ["$schema", "title", "format"] {
+    for word in ["$schema", "title"] {
         schema.remove(word);
+    }
+    // That of a number is Rust's name for its width.
+    if schema.get("type") != Some(&Value::from("string")) {
+        schema.remove("format");
     }
     // The API server drops or refuses unknown fields by itself, and takes no `false` here.
     if schema.get("additionalProperties") == Some(&Value::Bool(false)) {

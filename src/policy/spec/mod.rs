@@ -6,6 +6,7 @@
 //! a file has none.
 
 mod rules;
+mod status;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ use schemars::JsonSchema;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+pub use status::{Condition, ConditionStatus, PolicyStatus, ProxyCounts, READY};
 
 /// The API group of policies.
 pub const GROUP: &str = "tunnelguard.dev";
@@ -37,7 +40,7 @@ pub struct ConnectProxyPolicy {
     pub metadata: Metadata,
     /// What it asks for.
     pub spec: PolicySpec,
-    /// Written by the cluster, ignored here.
+    /// A [`PolicyStatus`], which is written and never read.
     #[serde(default)]
     pub status: Option<Value>,
 }
