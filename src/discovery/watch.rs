@@ -237,7 +237,7 @@ fn is_not_found(error: &kube::Error) -> bool {
 }
 
 /// What the API server answers in a sentence; of a connection that fails, the error and its causes.
-fn told_with_cause(error: &kube::Error) -> String {
+pub fn told_with_cause(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return format!("{} ({})", status.message, status.code);
     }

@@ -241,7 +241,7 @@ mod tests {
             assert_eq!(modes.collect::<String>(), in_force, "{step:?}");
             assert_eq!(resources.are_current(), current, "{step:?}");
             for standing in resources.standings() {
-                assert_eq!(standing.generation, generation.into(), "{step:?}");
+                assert_eq!(standing.generation, i64::from(generation), "{step:?}");
                 assert_eq!(
                     standing.in_force.is_some(),
                     !in_force.is_empty(),

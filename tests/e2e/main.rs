@@ -8,6 +8,7 @@
 
 mod comparison;
 mod harness;
+mod leadership;
 mod nothing_lost;
 mod policy_schema;
 mod responses;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     tests.extend(transcript::tests());
     tests.extend(comparison::tests());
     tests.extend(policy_schema::tests());
+    tests.extend(leadership::tests());
     tests.extend(nothing_lost::tests());
     if arguments.list {
         return run(&arguments, tests, None);

@@ -1,24 +1,29 @@
 //! The cluster that is guarded, and what of it is followed.
 
 use std::fmt::Debug;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use kube::api::DynamicObject;
+use kube::api::{ApiResource, DynamicObject};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, Resource};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::discovery::watch::{self, Kind, News};
-use crate::policy::spec::{API_VERSION, GROUP, KIND, VERSION};
+use crate::policy::spec::{API_VERSION, GROUP, KIND, PLURAL, VERSION};
+use crate::server::metrics::Metrics;
 
+use super::leadership::Leadership;
 use super::policies::Policies;
+use super::status::StatusWriter;
 
 /// How long the first answers are waited for: a guard that begins without the policies there are lets
 /// pass what they forbid, and one that never begins does so, too.
@@ -39,6 +44,8 @@ pub(super) struct ClusterArguments {
 /// A cluster that can be asked.
 pub(super) struct Cluster {
     client: Client,
+    /// Where its own objects are: the Pod's namespace, else that of the kubeconfig's context.
+    namespace: String,
     /// What is followed, and what is done once it is known which there are.
     first_views: Vec<(&'static str, oneshot::Receiver<()>)>,
 }
@@ -54,9 +61,13 @@ impl ClusterArguments {
         };
         config.read_timeout = Some(watch::SILENCE);
         tracing::info!(cluster = %config.cluster_url, "following the cluster");
+        let pod = std::env::var("POD_NAMESPACE").ok();
+        let pod = pod.filter(|namespace| !namespace.is_empty());
+        let namespace = pod.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the cluster cannot be asked")?;
         Ok(Some(Cluster {
             client,
+            namespace,
             first_views: Vec::new(),
         }))
     }
@@ -117,8 +128,10 @@ impl Cluster {
 
     /// Keeps the policies as the cluster has them.
     pub(super) fn follow_policies(&mut self, policies: Arc<Policies>) {
-        let called = "ConnectProxyPolicies";
-        let kind = Kind::of_any_form(&self.client, called, GROUP, &[VERSION], KIND);
+        let kind = Kind {
+            called: "ConnectProxyPolicies",
+            apis: vec![self.policies()],
+        };
         let tell = move |news| match news {
             News::Listed(objects) => policies.listed(&objects),
             News::Applied(object) => policies.applied(&object),
@@ -131,10 +144,10 @@ impl Cluster {
     }
 
     /// Waits until it is known what there is of everything that is followed, or that cannot be told for long.
-    pub(super) async fn first_view(self) {
+    pub(super) async fn first_view(&mut self) {
         let limit = Instant::now() + FIRST_VIEW;
         let mut missing = Vec::new();
-        for (called, first_view) in self.first_views {
+        for (called, first_view) in mem::take(&mut self.first_views) {
             if timeout_at(limit, first_view).await.is_err() {
                 missing.push(called);
             }
@@ -145,6 +158,26 @@ impl Cluster {
                 "the cluster has not told everything yet; serving on what is known"
             );
         }
+    }
+
+    /// Stands for election, and tells the cluster how its policies stand while this replica leads.
+    pub(super) fn write_statuses(
+        &self,
+        policies: &Arc<Policies>,
+        metrics: &Arc<Metrics>,
+    ) -> Leadership {
+        let client = self.client.clone();
+        let leadership = Leadership::stand(client, &self.namespace, Arc::clone(metrics));
+        let writer = StatusWriter::new(self.policies(), Arc::clone(policies), Arc::clone(metrics));
+        writer.keep_writing(leadership.leads());
+        leadership
+    }
+
+    /// As any objects: one of another form does not end a watch.
+    fn policies(&self) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk(GROUP, VERSION, KIND);
+        let resource = ApiResource::from_gvk_with_plural(&kind, PLURAL);
+        Api::all_with(self.client.clone(), &resource)
     }
 }
 
@@ -160,5 +193,6 @@ fn document(object: &DynamicObject) -> Value {
             "generation": metadata.generation,
         },
         "spec": object.data["spec"],
+        "status": object.data["status"],
     })
 }

@@ -3,10 +3,12 @@
 mod certificate;
 mod cluster;
 mod descriptors;
+mod leadership;
 mod log;
 mod policies;
 mod reload;
 mod samples;
+mod status;
 mod trial;
 
 use std::io::Write;
@@ -79,7 +81,7 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
 }
 
 async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
-    let cluster = arguments.cluster.connect().await?;
+    let mut cluster = arguments.cluster.connect().await?;
     let mut files = arguments.policy.policy_files();
     let from_files = files.load().context("the policy cannot be used")?;
     let (pair, source) = arguments.certificate.first(arguments.listen.ip())?;
@@ -87,7 +89,7 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     let metrics = Arc::new(Metrics::default());
     metrics.certificate_ends(pair.not_after.unix_timestamp());
     let (shared, policies) = Policies::new(&arguments.policy, from_files, Arc::clone(&metrics));
-    if let Some(mut cluster) = cluster {
+    if let Some(cluster) = &mut cluster {
         cluster.follow_policies(Arc::clone(&policies));
         cluster.first_view().await;
     }
@@ -111,6 +113,7 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     let addresses = server.addresses();
     tracing::info!(webhook = %addresses.webhook, health = %addresses.health, "serving");
     introduce(out, addresses, &source, &shared.load(), trial.as_ref())?;
+    let leadership = cluster.map(|cluster| cluster.write_statuses(&policies, &metrics));
     if files.can_change() {
         let policy = Policy { files, policies };
         keep_reloading(policy, Arc::clone(&metrics));
@@ -124,6 +127,9 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     }
     let linger = Duration::from_secs(arguments.drain_seconds.into());
     shutdown::run_until_signalled(server, linger).await?;
+    if let Some(leadership) = leadership {
+        leadership.release().await;
+    }
     Ok(())
 }
 

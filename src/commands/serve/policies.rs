@@ -3,12 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::commands::arguments::PolicyArguments;
 use crate::policy::PolicySet;
+use crate::policy::proxy::Evidence;
+use crate::policy::spec::PolicyStatus;
 use crate::server::metrics::{Metrics, Reload};
-use crate::state::{Change, PolicyFileError, PolicyResources, SharedSnapshot, Snapshot};
+use crate::state::{
+    Change, PolicyFileError, PolicyResources, SharedSnapshot, Snapshot, Surroundings,
+};
 
 use super::trial;
 
@@ -19,6 +25,15 @@ pub(super) struct Policies {
     metrics: Arc<Metrics>,
     /// Held while publishing, so that what was read last is what is in force.
     parts: Mutex<Parts>,
+    /// Told whenever a status may have become another.
+    changed: Notify,
+}
+
+/// What the cluster is to show of a policy.
+pub(super) struct StatusToWrite {
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) status: PolicyStatus,
 }
 
 struct Parts {
@@ -56,6 +71,7 @@ impl Policies {
             shared: Arc::clone(&shared),
             metrics,
             parts: Mutex::new(parts),
+            changed: Notify::new(),
         };
         (shared, Arc::new(policies))
     }
@@ -111,6 +127,39 @@ impl Policies {
         self.metrics.policy_is_current(false);
     }
 
+    /// Waits until a status may have become another, if none has since the last wait.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The statuses that differ from what the cluster shows.
+    pub(super) fn statuses_to_write(&self, now: Timestamp) -> Vec<StatusToWrite> {
+        let snapshot = self.shared.load();
+        let proxies = snapshot.policies.proxies.all().iter();
+        let observed = proxies.filter(|proxy| proxy.evidence == Evidence::Observed);
+        let observed = observed.count();
+        let parts = self.parts();
+        let statuses = parts.resources.standings().filter_map(|standing| {
+            let around = Surroundings {
+                hidden: parts.hidden.contains(standing.name),
+                observed,
+                now,
+            };
+            let status = standing.to_write(around)?;
+            Some(StatusToWrite {
+                name: standing.name.to_owned(),
+                uid: standing.uid.to_owned(),
+                status,
+            })
+        });
+        statuses.collect()
+    }
+
+    /// The cluster shows this status of a policy now.
+    pub(super) fn status_shown(&self, name: &str, uid: &str, status: Value) {
+        self.parts().resources.shows(name, uid, status);
+    }
+
     fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,7 +194,10 @@ impl Policies {
     fn settle(&self, parts: &mut Parts, changed: bool) {
         match changed {
             true => self.policies_changed(parts),
-            false => self.metrics.policy_is_current(parts.are_current()),
+            false => {
+                self.metrics.policy_is_current(parts.are_current());
+                self.changed.notify_one();
+            }
         }
     }
 
@@ -159,6 +211,7 @@ impl Policies {
         tracing::info!(generation, policies, "the policy changed");
         let current = parts.are_current();
         self.metrics.reloaded(Reload::Policy, true, current);
+        self.changed.notify_one();
     }
 
     /// Puts what all parts come to in force.

@@ -80,6 +80,8 @@ pub struct Metrics {
     certificate_reloads: Reloads,
     certificate_not_after: Seconds,
     proxies: Gauge,
+    leader: Gauge,
+    status_writes: Family<Label, Counter>,
     pub(super) connections: ConnectionMetrics,
 }
 
@@ -112,6 +114,8 @@ impl Default for Metrics {
             certificate_reloads: Reloads::default(),
             certificate_not_after: Seconds::default(),
             proxies: Gauge::default(),
+            leader: Gauge::default(),
+            status_writes: Family::default(),
             connections: ConnectionMetrics::default(),
         };
         metrics.register();
@@ -178,6 +182,18 @@ impl Metrics {
     pub fn declares(&self, proxies: usize) {
         let proxies = i64::try_from(proxies).unwrap_or(i64::MAX);
         self.proxies.set(proxies);
+    }
+
+    /// Notes whether this replica is the one that writes to the cluster.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Counts an attempt to write the status of a policy.
+    pub fn status_written(&self, successful: bool) {
+        self.status_writes
+            .get_or_create(&[result(successful)])
+            .inc();
     }
 
     /// Notes the last second, as a Unix time, at which the serving certificate is valid.

@@ -75,6 +75,16 @@ impl Metrics {
             &self.proxies,
         );
         add.entry(
+            "leader",
+            "Whether this replica writes the statuses",
+            &self.leader,
+        );
+        add.entry(
+            "status_writes",
+            "Attempts to write the status of a policy",
+            &self.status_writes,
+        );
+        add.entry(
             "certificate_reloads",
             "Changes of the certificate files, by whether they could be used",
             &self.certificate_reloads.outcomes,
@@ -115,6 +125,9 @@ impl Metrics {
                 drop(reloads.outcomes.get_or_create(&[result(successful)]));
             }
             reloads.last_successful.set(1);
+        }
+        for successful in [true, false] {
+            drop(self.status_writes.get_or_create(&[result(successful)]));
         }
         use HandshakeFailure::{Broken, RefusedByClient, Slow};
         for failure in [Slow, RefusedByClient, Broken] {

@@ -118,7 +118,13 @@ impl ControlPlane {
         let commands = [
             vec!["config", "set-cluster", cluster.trim(), &server],
             vec!["config", "set-credentials", "tunnelguard", &token],
-            vec!["config", "set-context", "--current", "--user=tunnelguard"],
+            vec![
+                "config",
+                "set-context",
+                "--current",
+                "--user=tunnelguard",
+                "--namespace=tunnelguard-system",
+            ],
         ];
         for arguments in commands {
             run(self.kubectl(arguments).env("KUBECONFIG", &path), "");
@@ -139,10 +145,20 @@ impl ControlPlane {
         command
     }
 
+    /// What `kubectl` prints to the administrator, of words without blanks in them.
+    pub(crate) fn prints(&self, words: &str) -> String {
+        run(&mut self.kubectl(words.split(' ')), "")
+    }
+
     /// Applies objects as the administrator.
     pub(crate) fn apply(&self, yaml: &str) {
         let flags = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
         run(&mut self.kubectl(flags), yaml);
+    }
+
+    /// Lets the next guard lead at once: those of earlier tests were killed, and hold the Lease still.
+    pub(crate) fn forget_leader(&self) {
+        self.prints("delete lease tunnelguard -n tunnelguard-system --ignore-not-found");
     }
 
     /// How much of the audit log there is.

@@ -27,7 +27,7 @@ pub(crate) use control_plane::{ControlPlane, USERS};
 pub(crate) use definition::Definition;
 pub(crate) use dry_run::Writer;
 pub(crate) use guard::{Guard, series};
-pub(crate) use stage::{Certificate, FailurePolicy, Stage};
+pub(crate) use stage::{Certificate, FailurePolicy, Stage, service_address};
 
 /// How long anything may take before it counts as hung: far more than the slowest machine needs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);

@@ -118,6 +118,7 @@ impl<'a> Session<'a> {
         copy_files(&repository("manifests"), self.directory.path());
         let rights = fs::read_to_string(repository("manifests/rbac.yaml"));
         plane.apply(&rights.expect("a manifest"));
+        plane.forget_leader();
         self.open_way();
         let kubeconfig = plane.kubeconfig_of_guard(self.kubeconfigs.path(), self.way_begins);
         let kubeconfig = kubeconfig.to_str().expect("UTF-8").to_owned();
