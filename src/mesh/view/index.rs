@@ -10,6 +10,7 @@ use crate::mesh::service_entry::{Registry, ServiceEntry};
 use crate::mesh::sidecar::Sidecar;
 use crate::mesh::workload_entry::WorkloadEntry;
 
+use super::drawn::Bringing;
 use super::lanes::{Lanes, Place, Scope, slots};
 use super::{ObjectKey, Others, Ranked, Unmodelled};
 
@@ -22,6 +23,7 @@ pub struct MeshView {
     pub(super) by_host: HashMap<Box<str>, BTreeSet<u64>>,
     pub(super) by_port: HashMap<u16, BTreeSet<u64>>,
     pub(super) lanes: HashMap<u16, HashMap<Scope, Lanes>>,
+    pub(super) bringing: Bringing,
     pub(super) others: Others,
     pub(super) unmodelled: Vec<Unmodelled>,
     pub(super) next: u64,
@@ -134,6 +136,7 @@ impl MeshView {
             let places = self.by_port.entry(port.number).or_default();
             places.insert(sequence);
         }
+        self.bringing.link(sequence, entry);
         let place = Place::of(entry, sequence);
         for (scope, port) in slots(entry) {
             let scopes = self.lanes.entry(port.number).or_default();
@@ -154,6 +157,7 @@ impl MeshView {
         for port in &entry.ports {
             take_out(&mut self.by_port, &port.number, sequence);
         }
+        self.bringing.unlink(sequence, &entry);
         let place = Place::of(&entry, sequence);
         for (scope, port) in slots(&entry) {
             let Some(scopes) = self.lanes.get_mut(&port.number) else {

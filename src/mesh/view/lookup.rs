@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::mesh::service_entry::{Registry, Resolution, is_allocated};
 
+use super::drawn::is_drawn;
 use super::index::Change;
 use super::lanes::{Place, Scope};
 use super::{Mesh, MeshView, Others, Query, Ranked, Unmodelled, kept_namespace};
@@ -44,7 +45,11 @@ impl MeshView {
             }
             // Whatever the listener shows has its protocol, so that the lanes tell nothing.
             None if query.scope.own_port().is_some() => self.of_own_port(query),
-            None => self.first_in_line(query, change),
+            None => {
+                let mut found = self.first_in_line(query, change);
+                found.extend(self.drawn(query, change));
+                found
+            }
         };
         let visible = found
             .into_iter()
@@ -108,6 +113,23 @@ impl MeshView {
             }
         }
         found
+    }
+
+    /// The entries that listen, or may, on the address dialled because another object of one of their
+    /// hosts brings it.
+    fn drawn(&self, query: &Query<'_>, change: Change<'_>) -> BTreeSet<u64> {
+        let selects = self.others.has_workload_at(query.address);
+        let known = self.bringing.to(query.address, selects);
+        let known = known.filter_map(|sequence| self.entries.get(&sequence));
+        let bringing = known.map(|entry| &**entry);
+        let bringing = bringing.chain(change.own.map(|own| own.entry));
+        let hosts = bringing.flat_map(|entry| &entry.hosts);
+        let sharing = hosts.filter_map(|host| self.by_host.get(host)).flatten();
+        let is_drawn = |sequence: &&u64| {
+            let entry = self.entries.get(sequence);
+            entry.is_some_and(|entry| is_drawn(entry, query.port))
+        };
+        sharing.filter(is_drawn).copied().collect()
     }
 
     /// Whether an address allocated or endpoints may draw the entry from the wildcard listener: with

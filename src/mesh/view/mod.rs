@@ -6,6 +6,7 @@
 
 mod alone;
 mod backwards;
+mod drawn;
 mod index;
 mod lanes;
 mod lookup;

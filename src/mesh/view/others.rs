@@ -1,6 +1,7 @@
 //! The objects beside entries and Services.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::ops::Bound;
 
 use crate::mesh::destination_rule::DestinationRule;
@@ -20,6 +21,8 @@ pub struct Others {
     /// Namespace → host → the names of its rules, in order of arrival: a namespace may have thousands.
     rules_by_host: BTreeMap<Box<str>, NamesByHost>,
     workload_entries: Named<WorkloadEntry>,
+    /// How many of them are at an IP.
+    workloads_at: BTreeMap<IpAddr, usize>,
     sidecars: Named<Sidecar>,
     /// Port → namespace and name of the Sidecars that have an egress listener for it.
     sidecars_by_port: BTreeMap<u16, BTreeSet<NamespacedName>>,
@@ -31,6 +34,7 @@ impl Others {
         destination_rules: Named::NONE,
         rules_by_host: BTreeMap::new(),
         workload_entries: Named::NONE,
+        workloads_at: BTreeMap::new(),
         sidecars: Named::NONE,
         sidecars_by_port: BTreeMap::new(),
     };
@@ -104,11 +108,33 @@ impl Others {
 
     pub(super) fn upsert_workload_entry(&mut self, workload: WorkloadEntry) {
         let (namespace, name) = (workload.namespace.clone(), workload.name.clone());
-        self.workload_entries.insert(&namespace, &name, workload);
+        if let Ok(ip) = workload.address.parse() {
+            *self.workloads_at.entry(ip).or_default() += 1;
+        }
+        let replaced = self.workload_entries.insert(&namespace, &name, workload);
+        self.forget_address(replaced);
     }
 
     pub(super) fn remove_workload_entry(&mut self, namespace: &str, name: &str) {
-        self.workload_entries.remove(namespace, name);
+        let removed = self.workload_entries.remove(namespace, name);
+        self.forget_address(removed);
+    }
+
+    fn forget_address(&mut self, workload: Option<WorkloadEntry>) {
+        let ip = workload.and_then(|workload| workload.address.parse().ok());
+        let Some((ip, count)) = ip.and_then(|ip| Some((ip, self.workloads_at.get_mut(&ip)?)))
+        else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.workloads_at.remove(&ip);
+        }
+    }
+
+    /// Whether a WorkloadEntry is at an IP.
+    pub(super) fn has_workload_at(&self, ip: IpAddr) -> bool {
+        self.workloads_at.contains_key(&ip)
     }
 
     pub(super) fn upsert_sidecar(&mut self, sidecar: Sidecar) {

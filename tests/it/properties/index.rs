@@ -11,7 +11,9 @@ use tunnelguard::mesh::kubernetes::{EndpointSlice, read_service, with_slices};
 use tunnelguard::mesh::service_entry::Registry;
 use tunnelguard::mesh::simulation::{Blame, Environment, IstioVersion};
 use tunnelguard::mesh::view::{ObjectKey, Others, Query, Ranked, Unmodelled};
-use tunnelguard::mesh::{Dial, Mesh, MeshView, ServiceEntry, Sidecar, Speech, simulate};
+use tunnelguard::mesh::{
+    Dial, Mesh, MeshView, ServiceEntry, Sidecar, Speech, WorkloadEntry, simulate,
+};
 
 use super::strategies::{self, NAMESPACES, Noise};
 use super::{config, outbound};
@@ -137,6 +139,16 @@ fn sidecar() -> impl Strategy<Value = Sidecar> {
     })
 }
 
+/// A workload that selectors select.
+fn workload() -> impl Strategy<Value = WorkloadEntry> {
+    (select(NAMESPACES), "[a-b]", select(&DIALLED[..])).prop_map(|(namespace, name, address)| {
+        WorkloadEntry::read(&json!({
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {"address": address, "labels": {"app": "squid"}},
+        }))
+    })
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -146,6 +158,7 @@ proptest! {
         ages in vec(prop::option::of(0..3i64), 6),
         outbound in outbound(),
         sidecar in prop::option::of(sidecar()),
+        workloads in vec(workload(), 0..3),
         captures_dns in any::<bool>(),
     ) {
         for (entry, age) in entries.iter_mut().zip(ages) {
@@ -154,6 +167,7 @@ proptest! {
         let mut view = MeshView::new();
         entries.into_iter().for_each(|entry| view.upsert(entry));
         sidecar.into_iter().for_each(|sidecar| view.upsert_sidecar(sidecar));
+        workloads.into_iter().for_each(|workload| view.upsert_workload_entry(workload));
         let everything = Everything {
             entries: view.entries().cloned().collect(),
             others: view.others().clone(),
