@@ -191,6 +191,7 @@ impl<'a> Subject<'a> {
                 address: dial.address,
                 outcome: Outcome::Unknown,
                 caused: false,
+                taken: false,
             };
         }
         let alone = Alone::new(self.entry, self.context.mesh);
@@ -211,10 +212,12 @@ impl<'a> Subject<'a> {
         let caused = outcome != Outcome::Tunnel
             && solo.assumed() != Outcome::Tunnel
             && (blamed(decisive) || shared);
+        let by = decisive.by.as_ref();
         Reach {
             address: dial.address,
             outcome,
             caused,
+            taken: by.is_some_and(|by| std::ptr::eq(by.entry, self.entry)),
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Reach {
     pub outcome: Outcome,
     /// Whether it fails because of the entry under review.
     pub caused: bool,
+    /// Whether the entry under review takes it, whoever makes it fail.
+    pub taken: bool,
 }
 
 impl Claim<'_> {

@@ -96,8 +96,14 @@ fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome>
     for namespace in subject.namespaces() {
         for address in &addresses {
             let reach = subject.reach(&dial(namespace, *address, port.number, proxy));
-            // Closed because nobody declares it is another story: TG017.
-            if reach.caused && reach.outcome != Outcome::BlackHole {
+            let lost = match reach.outcome {
+                // Closed because nobody declares it is another story: TG017.
+                Outcome::BlackHole => false,
+                // What it takes and cannot forward, were it for another entry of its host.
+                Outcome::NoEndpoints | Outcome::Hijacked => reach.caused || reach.taken,
+                _ => reach.caused,
+            };
+            if lost {
                 return Some(reach.outcome);
             }
         }

@@ -1,11 +1,13 @@
 //! The proof: what everything in view says of a repair.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use crate::mesh::service_entry::Port;
 use crate::mesh::simulation::{Dial, Environment, OutboundPolicy, Outcome, Speech, simulate};
 use crate::mesh::{Mesh, Overlay, ServiceEntry};
 use crate::policy::check::Subject;
 use crate::policy::dials::{NOBODY_V4, NOBODY_V6, addresses_of, dial, others};
-use std::net::IpAddr;
 
 /// How many ranges in view a proof goes through; with more of them on one port it gives up and
 /// withholds the repair, so that a review stays bounded.
@@ -173,18 +175,39 @@ fn other_dials(
     if addresses.len() > RANGES_A_PORT {
         return None;
     }
+    let plain = |namespace: &str, address| Dial {
+        namespace: namespace.into(),
+        labels: None,
+        address,
+        port: port.number,
+        speech: Speech::Connect,
+    };
     let mut dials = Vec::new();
-    for address in addresses {
-        for namespace in subject.namespaces() {
-            let dial = Dial {
-                namespace: (*namespace).into(),
-                labels: None,
-                address,
-                port: port.number,
-                speech: Speech::Connect,
-            };
-            dials.push((dial, false));
-        }
+    for namespace in subject.namespaces() {
+        dials.extend(addresses.iter().map(|address| plain(namespace, *address)));
     }
-    Some(dials)
+    let claims = subject.claims.iter();
+    let claims = claims.filter(|claim| claim.port.index == port.index);
+    addresses.extend(claims.flat_map(|claim| addresses_of(&claim.proxy, entry)));
+    for namespace in rivals(subject, view) {
+        dials.extend(addresses.iter().map(|address| plain(namespace, *address)));
+    }
+    Some(dials.into_iter().map(|dial| (dial, false)).collect())
+}
+
+/// The namespaces that see the entry, and beside it one with one of its hosts that is their own, or that
+/// is exported to them by name: to them the host's endpoints may be those of that one.
+fn rivals<'v>(subject: &Subject<'_>, view: &'v Overlay<'_>) -> BTreeSet<&'v str> {
+    let entry = subject.entry;
+    let hosts = entry.hosts.iter();
+    let rivals = hosts.flat_map(|host| view.with_host(host).into_iter().take(RANGES_A_PORT));
+    let namespaces = rivals.flat_map(|rival| {
+        let named = rival.entry.export_to.iter().map(|to| &**to);
+        named.chain([&*rival.entry.namespace])
+    });
+    let is_other = |namespace: &&str| !["*", ".", "~", &*entry.namespace].contains(namespace);
+    namespaces
+        .filter(is_other)
+        .filter(|namespace| entry.is_visible_from(namespace))
+        .collect()
 }
