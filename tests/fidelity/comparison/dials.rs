@@ -28,7 +28,12 @@ impl Comparison<'_> {
         if self.is_seen_differently(mesh) {
             let like = clients.first().cloned().unwrap_or_default();
             let homes = mesh.entries().map(|entry| &*entry.namespace);
-            clients.extend(homes.chain([UNRELATED]).map(|namespace| Application {
+            let shown = mesh.entries().flat_map(|entry| &entry.export_to);
+            let shown = shown
+                .map(|to| &**to)
+                .filter(|to| !["*", ".", "~"].contains(to));
+            let namespaces = homes.chain(shown).chain([UNRELATED]);
+            clients.extend(namespaces.map(|namespace| Application {
                 namespace: namespace.into(),
                 labels: BTreeMap::new(),
                 ..like.clone()
@@ -88,7 +93,7 @@ impl Comparison<'_> {
 }
 
 /// What an entry lists, and somebody whom it does not: of a range, its first host.
-fn listed(entry: &ServiceEntry) -> impl Iterator<Item = IpAddr> {
+pub(super) fn listed(entry: &ServiceEntry) -> impl Iterator<Item = IpAddr> {
     let addresses = entry.addresses.iter();
     let addresses = addresses.filter_map(|written| match written.address {
         Address::Range(net) => net.hosts().next(),

@@ -121,15 +121,17 @@ impl Comparison<'_> {
     /// Whether a dial is an entry's concern: its filter chain took it, or it claims the proxy, whoever
     /// takes that one's dials.
     fn concerns(&self, entry: &ServiceEntry, one: &Measured) -> bool {
-        let claims = |proxy: &Proxy| {
-            entry.port(one.dial.port).is_some_and(|port| {
-                let claimed = self.policies.proxies.claimed(entry, port);
-                claimed.into_iter().any(|known| known == proxy)
-            })
-        };
+        let claims = |proxy: &Proxy| self.claims(entry, one, proxy);
         let is_service = entry.registry == Registry::Kubernetes;
         let is_listed = is_service && entry.lists(one.dial.address);
         is_listed || one.is_of(entry) || self.declared(one).any(claims)
+    }
+
+    fn claims(&self, entry: &ServiceEntry, one: &Measured, proxy: &Proxy) -> bool {
+        entry.port(one.dial.port).is_some_and(|port| {
+            let claimed = self.policies.proxies.claimed(entry, port);
+            claimed.into_iter().any(|known| known == proxy)
+        })
     }
 
     /// Harm without an error.
@@ -140,8 +142,17 @@ impl Comparison<'_> {
         of_entries: &[(&ServiceEntry, Vec<Finding>)],
         of_mesh: &[Finding],
     ) -> Option<String> {
-        // What only a Sidecar's own outbound policy closes is no entry's doing.
-        let is_nobodys = one.owners.is_empty() && one.is_scoped;
+        // What only a Sidecar's own outbound policy closes is no entry's doing, nor what its listener
+        // answers for a proxy that no entry claims.
+        let is_claimed = || {
+            let mut entries = mesh.entries();
+            entries.any(|entry| {
+                self.declared(one)
+                    .any(|proxy| self.claims(entry, one, proxy))
+            })
+        };
+        let is_nobodys =
+            (one.owners.is_empty() && one.is_scoped) || (one.is_by_egress && !is_claimed());
         if is_nobodys || !self.is_harm(one, mesh) || !self.is_spoken_of(&one.dial, mesh) {
             return None;
         }
@@ -155,7 +166,12 @@ impl Comparison<'_> {
         let found = errors.any(|(entry, _)| self.concerns(entry, one))
             || (one.owners.is_empty() && has_error(of_mesh, one));
         let (dial, met) = (shown(&one.dial), &one.met);
-        (!found).then(|| format!("{dial} met {met}, and no finding says so"))
+        (!found).then(|| {
+            format!(
+                "{dial} met {met} (as predicted: {:?}), and no finding says so",
+                one.predicted
+            )
+        })
     }
 
     /// An error without harm.
@@ -186,8 +202,9 @@ impl Comparison<'_> {
 
     /// What istiod refuses is at least warned about, where it is a proxy's.
     fn unwarned(&self, entry: &ServiceEntry, findings: &[Finding]) -> Option<String> {
-        // Of Services istiod has nothing to say.
-        if entry.registry == Registry::Kubernetes {
+        // Of Services istiod has nothing to say, and what nobody sees is nobody's proxy.
+        let is_hidden = entry.export_to.iter().any(|to| **to == *"~");
+        if entry.registry == Registry::Kubernetes || is_hidden {
             return None;
         }
         let rejected = validate(entry).into_iter().next()?;

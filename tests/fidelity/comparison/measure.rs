@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tunnelguard::mesh::service_entry::{Port, Registry};
+use tunnelguard::mesh::simulation::Blame;
 use tunnelguard::mesh::{Dial, Mesh, MeshView, Outcome, Prediction, ServiceEntry, simulate};
 
 use super::Comparison;
@@ -25,6 +26,8 @@ pub(super) struct Measured {
     pub(super) is_scoped: bool,
     /// Whose filter chain took it: nobody's where the outbound policy did.
     pub(super) owners: Vec<Owner>,
+    /// Whether an egress listener of a Sidecar with a port of its own did.
+    pub(super) is_by_egress: bool,
 }
 
 impl Measured {
@@ -110,12 +113,12 @@ impl Comparison<'_> {
             }
         }
         let decision = before.decided();
-        let owners = configuration.owners(&decision);
+        let mut owners = configuration.owners(&decision);
         let predicted = prediction.outcome;
         let wrong = match predicted {
             Outcome::Unknown => None,
             _ if !met.is(predicted, &dial.speech) => Some("outcome"),
-            _ => (!blames(&prediction, &decision, &owners)).then_some("blame"),
+            _ => (!blames(mesh, &prediction, &decision, &owners)).then_some("blame"),
         };
         let why = prediction.why(dial, &self.environment());
         self.record.count(&prediction, wrong.is_some());
@@ -127,12 +130,17 @@ impl Comparison<'_> {
             let text = difference(&prediction, &met, &decision, &owners);
             format!("{wrong} of {whose}{}: {why}\n{text}", shown(dial))
         });
+        if wrong.is_none() && decision.is_http() {
+            // The one whose routes are left out is one of them.
+            owners.extend(prediction.by.as_ref().map(owner));
+        }
         let measured = Measured {
             dial: dial.clone(),
             predicted,
             met,
             is_scoped: prediction.sidecar().is_some(),
             owners,
+            is_by_egress: prediction.by_egress_of().is_some(),
         };
         (measured, difference)
     }
@@ -143,7 +151,9 @@ impl Comparison<'_> {
 fn meant(mesh: &MeshView, dial: &Dial) -> Vec<IpAddr> {
     let mut meant = Vec::new();
     for entry in mesh.entries() {
-        let is_service = entry.registry == Registry::Kubernetes && entry.lists(dial.address);
+        let is_service = entry.registry == Registry::Kubernetes
+            && entry.port(dial.port).is_some()
+            && entry.lists(dial.address);
         let mut given = entry.allocated.iter();
         let host = given.find(|(_, address)| *address == dial.address);
         if !is_service && host.is_none() {
@@ -164,16 +174,28 @@ fn meant(mesh: &MeshView, dial: &Dial) -> Vec<IpAddr> {
 }
 
 /// Whether the object that is blamed is one that Envoy's configuration shows behind the filter chain.
-fn blames(prediction: &Prediction<'_>, decision: &Decision, owners: &[Owner]) -> bool {
+fn blames(
+    mesh: &MeshView,
+    prediction: &Prediction<'_>,
+    decision: &Decision,
+    owners: &[Owner],
+) -> bool {
     let Some(by) = &prediction.by else {
         return owners.is_empty();
     };
+    // The egress listener of a Sidecar has no routes of its hosts' other ports.
+    if owners.is_empty() && decision.is_http() && prediction.by_egress_of().is_some() {
+        return true;
+    }
     // istiod leaves out the routes of a host whose other entry has the port as TCP: then that the port is
     // HTTP is all that is left of the one that made it so.
-    // Nor has the egress listener of a Sidecar routes of its hosts' other ports.
-    if owners.is_empty() && decision.is_http() {
-        let is_parsed = by.entry.port(by.port).is_some_and(is_parsed);
-        return is_parsed || prediction.by_egress_of().is_some();
+    let is_left_out = |host: &str| {
+        let rivals = mesh.with_host(host).into_iter();
+        let mut ports = rivals.filter_map(|rival| rival.entry.port(by.port));
+        ports.any(|port| !is_parsed(port))
+    };
+    if decision.is_http() && by.entry.port(by.port).is_some_and(is_parsed) && is_left_out(by.host) {
+        return true;
     }
     // Of an entry with several hosts those have no routes that another entry has as TCP.
     let is_host = |host: &str| {
@@ -186,6 +208,15 @@ fn blames(prediction: &Prediction<'_>, decision: &Decision, owners: &[Owner]) ->
             && owner.port == by.port
             && namespace.is_none_or(|namespace| *by.entry.namespace == *namespace)
     })
+}
+
+/// The one that is blamed.
+fn owner(by: &Blame<'_>) -> Owner {
+    Owner {
+        host: by.host.to_string(),
+        port: by.port,
+        namespace: Some(by.entry.namespace.to_string()),
+    }
 }
 
 /// Whether Envoy looks for HTTP on it.

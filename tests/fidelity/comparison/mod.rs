@@ -28,8 +28,18 @@ use stored::{mesh_of, stored};
 /// When policies are read: no exemption depends on it.
 const TODAY: Date = Date::constant(2026, 1, 1);
 
-/// Compares under one outbound policy. An error has all disagreements.
+/// Compares under one outbound policy, for the record. An error has all disagreements.
 pub(crate) fn compare(lab: &Lab, shape: &Shape, outbound: OutboundPolicy) -> Result<(), Failed> {
+    let (record, disagreements) = attempt(lab, shape, outbound);
+    record.keep();
+    match disagreements.is_empty() {
+        true => Ok(()),
+        false => Err(disagreements.join("\n").into()),
+    }
+}
+
+/// Compares, and says what was seen and what disagrees.
+pub(crate) fn attempt(lab: &Lab, shape: &Shape, outbound: OutboundPolicy) -> (Record, Vec<String>) {
     let mut comparison = Comparison {
         lab,
         shape,
@@ -138,13 +148,8 @@ impl Comparison<'_> {
         self.shape.dials(&self.allocated)
     }
 
-    fn conclude(mut self) -> Result<(), Failed> {
-        let disagreements = std::mem::take(&mut self.disagreements);
-        self.record.disagreements = disagreements.len();
-        self.record.keep();
-        if disagreements.is_empty() {
-            return Ok(());
-        }
-        Err(disagreements.join("\n").into())
+    fn conclude(mut self) -> (Record, Vec<String>) {
+        self.record.disagreements = self.disagreements.len();
+        (self.record, self.disagreements)
     }
 }

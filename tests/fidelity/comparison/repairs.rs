@@ -14,10 +14,10 @@ use tunnelguard::policy::fix::{Edit, Operation, Safety};
 use tunnelguard::policy::verdict::{leaves_an_error, repair};
 use tunnelguard::policy::{Finding, evaluate};
 
-use super::dials::shown;
+use super::dials::{listed, shown};
 use super::measure::Measured;
 use super::{Comparison, TODAY};
-use crate::lab::Met;
+use crate::lab::{Family, Met};
 
 /// What the product says of a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,8 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Whether it is for this dial: one of a claimed proxy, by a client that sees the entry and has none
-    /// of its own for one of its hosts, which comes before it.
+    /// Whether it is for this dial: one of a claimed proxy, by a client that sees the entry and to whom none
+    /// of one of its hosts comes before it, its own or one exported to it by name.
     fn is_for(&self, dial: &Dial, mesh: &MeshView) -> bool {
         let mut rivals = self
             .entry
@@ -49,11 +49,13 @@ impl Candidate {
             .iter()
             .flat_map(|host| mesh.with_host(host));
         let is_own = |namespace: &str| *namespace == *dial.namespace;
+        let comes_first = |rival: &ServiceEntry| {
+            is_own(&rival.namespace) || rival.export_to.iter().any(|to| is_own(to))
+        };
         dial.speech == Speech::Connect
             && self.claimed.contains(&(dial.address, dial.port))
             && self.entry.is_visible_from(&dial.namespace)
-            && (is_own(&self.entry.namespace)
-                || !rivals.any(|rival| is_own(&rival.entry.namespace)))
+            && (is_own(&self.entry.namespace) || !rivals.any(|rival| comes_first(rival.entry)))
     }
 }
 
@@ -135,18 +137,16 @@ impl Comparison<'_> {
             ..self.environment()
         });
         environments.any(|environment| {
-            before.iter().any(|one| {
-                // A review does not know which labels the client has.
-                let dial = Dial {
-                    labels: None,
-                    ..one.dial.clone()
-                };
-                let before = simulate(mesh, &dial, &environment).outcome;
-                let after = simulate(repaired, &dial, &environment).outcome;
-                after == Outcome::Unknown
-                    || before == Outcome::Unknown
-                    || after.badness() > before.badness()
-            })
+            before
+                .iter()
+                .flat_map(|one| reviewed(mesh, &one.dial))
+                .any(|dial| {
+                    let before = simulate(mesh, &dial, &environment).outcome;
+                    let after = simulate(repaired, &dial, &environment).outcome;
+                    after == Outcome::Unknown
+                        || before == Outcome::Unknown
+                        || after.badness() > before.badness()
+                })
         })
     }
 
@@ -169,6 +169,23 @@ impl Comparison<'_> {
             })
         })
     }
+}
+
+/// A dial as a review makes it, which does not know the client's labels; and those that clients of the
+/// other family make on its port, whom the shape does not have.
+fn reviewed(mesh: &MeshView, dial: &Dial) -> Vec<Dial> {
+    let entries = mesh
+        .entries()
+        .filter(|entry| entry.port(dial.port).is_some());
+    let others = entries.flat_map(listed);
+    let others = others.filter(|other| Family::of(*other) != Family::of(dial.address));
+    let addresses = [dial.address].into_iter().chain(others);
+    let dials = addresses.map(|address| Dial {
+        labels: None,
+        address,
+        ..dial.clone()
+    });
+    dials.collect()
 }
 
 /// The repair that the product would send, or else for each claimed port what it offers or withholds.

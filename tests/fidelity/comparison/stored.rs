@@ -16,8 +16,10 @@ use crate::shape::Shape;
 /// the prediction. Those that are there already stay: shapes are measured under one outbound policy
 /// after the other, and several objects take seconds to store.
 pub(super) fn stored(lab: &Lab, shape: &Shape) -> Option<Vec<Value>> {
-    if let Some(stored) = lab.holds(&shape.objects) {
-        return Some(stored);
+    // Another second would be another shape.
+    let held = lab.holds(&shape.objects).filter(|_| !shape.in_one_second);
+    if held.is_some() {
+        return held;
     }
     lab.clear();
     let mut stored: Vec<Value> = Vec::new();
@@ -48,7 +50,9 @@ pub(super) fn stored(lab: &Lab, shape: &Shape) -> Option<Vec<Value>> {
         newest.insert(line, created.as_second());
         stored.push(answer.body);
     }
-    lab.hold(&shape.objects, &stored);
+    if !shape.in_one_second {
+        lab.hold(&shape.objects, &stored);
+    }
     Some(stored)
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::envoy::statistics;
+use super::envoy::counters;
 
 /// Of outbound listeners only: the administration's own is an HTTP connection manager as well.
 const COUNTERS: &str = "^(tcp%5C.|http%5C.outbound_).%2Bdownstream_cx_total$";
@@ -32,7 +32,7 @@ pub(crate) struct Counters(BTreeMap<String, u64>);
 impl Counters {
     /// Reads them.
     pub(crate) fn read() -> Self {
-        let text = statistics(COUNTERS);
+        let text = counters(COUNTERS);
         let lines = text.lines().filter_map(|line| line.rsplit_once(": "));
         let counters = lines.map(|(name, count)| {
             let count = count.parse().expect("a count");

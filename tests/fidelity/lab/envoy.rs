@@ -112,9 +112,9 @@ impl Envoy {
     }
 }
 
-/// The statistics that were ever written whose names match a percent-encoded expression, one a line.
-pub(super) fn statistics(expression: &str) -> String {
-    let path = format!("/stats?usedonly&filter={expression}");
+/// The counters that ever counted whose names match a percent-encoded expression, one a line.
+pub(super) fn counters(expression: &str) -> String {
+    let path = format!("/stats?usedonly&type=Counters&filter={expression}");
     get(ADMIN, &path).expect("Envoy answers")
 }
 

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::http::Request;
+use futures_util::future::join_all;
 use kube::Client;
 use kube::client::Body;
 use rustls::ClientConfig;
@@ -93,16 +94,25 @@ impl Site {
     }
 
     fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.runtime.block_on(self.answer(method, path, body))
+    }
+
+    async fn answer(&self, method: &str, path: &str, body: &str) -> Answer {
         let request = Request::builder().method(method).uri(path);
         let request = request.header("content-type", "application/json");
         let request = request.body(Body::from(body.as_bytes().to_vec()));
         let answer = Answer::to(&self.client, request.expect("a request"));
-        self.runtime.block_on(answer).expect("an answer")
+        answer.await.expect("an answer")
     }
 
     /// Every object of the kinds that a shape may hold.
     fn stored(&self) -> Vec<Value> {
-        let lists = objects::lists().map(|(kind, path)| (kind, self.send("GET", &path, "")));
+        let lists = objects::lists();
+        let asked = lists.map(|(kind, path)| async move {
+            let answer = self.answer("GET", &path, "").await;
+            (kind, answer)
+        });
+        let lists = self.runtime.block_on(join_all(asked)).into_iter();
         let objects = lists.flat_map(|(kind, answer)| {
             assert!(answer.is_allowed(), "{answer:?}");
             objects::listed(kind, answer.body)

@@ -12,7 +12,7 @@ use libtest_mimic::Failed;
 use serde_json::Value;
 use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 
-use crate::comparison::compare;
+use crate::comparison::{attempt, compare};
 use crate::lab::{Lab, Pin};
 use crate::shape::Shape;
 use crate::tests::Test;
@@ -83,30 +83,35 @@ impl Random {
     }
 }
 
-/// Compares. Of a shape that disagrees, the smallest is told that still does.
+/// Compares. Of a shape that disagrees, the smallest is told that still does in the same way.
 fn compare_random(lab: &Lab, drawn: &Drawn) -> Result<(), Failed> {
-    let compare = |candidate: &Value| compare(lab, &shape(drawn, candidate), drawn.outbound);
-    let Err(mut disagreements) = compare(&drawn.shape) else {
+    let Err(failed) = compare(lab, &shape(drawn, &drawn.shape), drawn.outbound) else {
         return Ok(());
     };
+    let mut told = failed.message().unwrap_or_default().to_owned();
+    let kind = told.split(' ').next().unwrap_or_default().to_owned();
     let begin = Instant::now();
     let smallest = smallest(&drawn.shape, ATTEMPTS, |candidate| {
         if begin.elapsed() > PATIENCE {
             return false;
         }
         // What is too small to be compared must not hide what was found.
-        match catch_unwind(AssertUnwindSafe(|| compare(candidate))) {
-            Ok(Err(still)) => {
-                disagreements = still;
-                true
-            }
-            Ok(Ok(())) | Err(_) => false,
+        let shape = shape(drawn, candidate);
+        let compared = catch_unwind(AssertUnwindSafe(|| attempt(lab, &shape, drawn.outbound)));
+        let Ok((_, disagreements)) = compared else {
+            return false;
+        };
+        let still = disagreements
+            .first()
+            .is_some_and(|first| first.starts_with(&kind));
+        if still {
+            told = disagreements.join("\n");
         }
+        still
     });
     let (seed, file) = (drawn.seed, file(&smallest));
-    let disagreements = disagreements.message().unwrap_or_default();
     Err(format!(
-        "{disagreements}\nSEED={seed} SHAPES=1 runs it again; this is what is left of it, for tests/fidelity/shapes/random-{seed}.yaml:\n{file}"
+        "{told}\nSEED={seed} SHAPES=1 runs it again; this is what is left of it, for tests/fidelity/shapes/random-{seed}.yaml:\n{file}"
     )
     .into())
 }
