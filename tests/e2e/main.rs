@@ -12,6 +12,7 @@ mod leadership;
 mod nothing_lost;
 mod policy_schema;
 mod responses;
+mod rights;
 mod transcript;
 
 use std::env;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     tests.extend(comparison::tests());
     tests.extend(policy_schema::tests());
     tests.extend(leadership::tests());
+    tests.extend(rights::tests());
     tests.extend(nothing_lost::tests());
     if arguments.list {
         return run(&arguments, tests, None);

@@ -8,6 +8,7 @@ mod control_plane;
 mod definition;
 mod dry_run;
 mod guard;
+mod replicas;
 mod stage;
 pub(crate) mod transcript;
 
@@ -27,6 +28,7 @@ pub(crate) use control_plane::{ControlPlane, USERS};
 pub(crate) use definition::Definition;
 pub(crate) use dry_run::Writer;
 pub(crate) use guard::{Guard, series};
+pub(crate) use replicas::Replicas;
 pub(crate) use stage::{Certificate, FailurePolicy, Stage, service_address};
 
 /// How long anything may take before it counts as hung: far more than the slowest machine needs.

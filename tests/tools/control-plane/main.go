@@ -24,8 +24,8 @@ serves until SIGTERM or Ctrl-C.
   control-plane --dir DIR [--port P] [--user NAME[:GROUP]]... [--until-stdin-closes]
 
 DIR/kubeconfig is the administrator's, with a context for every other user; DIR/bin/kubectl is of the
-server's version. DIR/audit.log has every write, etcd.log and kube-apiserver.log what the servers say.
-The token of user NAME is "NAME-token".
+server's version. DIR/audit.log has every write and whatever tunnelguard calls, etcd.log and kube-apiserver.log
+what the servers say. The token of user NAME is "NAME-token".
 
 With KUBEBUILDER_ASSETS set, etcd, kube-apiserver and kubectl of that directory are used in place of the
 built-in ones.

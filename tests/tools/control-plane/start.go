@@ -22,11 +22,13 @@ const serviceRange = "127.10.0.0/24"
 // How long a server may take to end before it is killed.
 const patience = 20 * time.Second
 
-// Every write of Istio's kinds with its patches (level Request); of the rest only what was done.
+// Whatever tunnelguard calls; every write of Istio's kinds with its patches (level Request); of the rest of the
+// writes only what was done.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+  - {level: Metadata, users: ["system:serviceaccount:tunnelguard-system:tunnelguard"]}
   - {level: Request, verbs: [create, update, patch, delete, deletecollection], resources: [{group: networking.istio.io}]}
   - {level: Metadata, verbs: [create, update, patch, delete, deletecollection]}
   - {level: None}
