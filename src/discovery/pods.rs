@@ -9,8 +9,8 @@ use super::env::ProxyVariables;
 use super::index::Pod;
 use super::workload::{Shared, Workload};
 
-/// The name of OpenShift's `Proxy` (config.openshift.io/v1) that holds for the whole cluster.
-const CLUSTER_PROXY: &str = "cluster";
+/// What the index calls OpenShift's `Proxy` (config.openshift.io/v1) that holds for the whole cluster.
+pub const CLUSTER_PROXY: &str = "/cluster";
 
 /// Reads Pods, and keeps once what they have in common.
 #[derive(Debug, Default)]
@@ -47,7 +47,8 @@ impl PodReader {
 /// What OpenShift's `Proxy` says, as if it were a Pod: it is put into the environment of what the platform
 /// runs, and of workloads that ask for it.
 pub fn read_cluster_proxy(object: &DynamicObject) -> Option<Pod> {
-    if object.metadata.name.as_deref() != Some(CLUSTER_PROXY) {
+    let name = object.metadata.name.as_deref();
+    if name != CLUSTER_PROXY.strip_prefix('/') {
         return None;
     }
     let status = &object.data["status"];
@@ -62,13 +63,13 @@ pub fn read_cluster_proxy(object: &DynamicObject) -> Option<Pod> {
         .collect();
     let variables = ProxyVariables::of_values(&set);
     (!variables.is_empty()).then(|| Pod {
-        name: format!("/{CLUSTER_PROXY}").into(),
+        name: CLUSTER_PROXY.into(),
         workload: Workload::whole_cluster().into(),
         variables: variables.into(),
     })
 }
 
-/// Whether it is of OpenShift's `Proxy`, and no Pod.
-pub fn is_cluster_proxy(pod: &str) -> bool {
-    pod.starts_with('/')
+/// Whether it is OpenShift's `Proxy`, and no Pod.
+pub fn is_cluster_proxy(name: &str) -> bool {
+    name == CLUSTER_PROXY
 }

@@ -143,6 +143,16 @@ impl Cluster {
         self.follow(kind, |object| Some(document(&object)), tell);
     }
 
+    /// Whom to ask.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Has [`Self::first_view`] wait for something that was begun elsewhere, too.
+    pub(super) fn await_first_view(&mut self, called: &'static str, first: oneshot::Receiver<()>) {
+        self.first_views.push((called, first));
+    }
+
     /// Waits until it is known what there is of everything that is followed, or that cannot be told for long.
     pub(super) async fn first_view(&mut self) {
         let limit = Instant::now() + FIRST_VIEW;

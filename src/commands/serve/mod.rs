@@ -10,6 +10,7 @@ mod reload;
 mod samples;
 mod status;
 mod trial;
+mod workloads;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -91,6 +92,7 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     let (shared, policies) = Policies::new(&arguments.policy, from_files, Arc::clone(&metrics));
     if let Some(cluster) = &mut cluster {
         cluster.follow_policies(Arc::clone(&policies));
+        cluster.follow_workloads(&policies);
         cluster.first_view().await;
     }
     let trial = match &source {

@@ -17,12 +17,14 @@ use crate::state::{
 };
 
 use super::trial;
+use super::workloads::{Workloads, observed};
 
 /// What is in force, from wherever it comes.
 pub(super) struct Policies {
     arguments: PolicyArguments,
     shared: Arc<SharedSnapshot>,
     metrics: Arc<Metrics>,
+    workloads: Arc<Workloads>,
     /// Held while publishing, so that what was read last is what is in force.
     parts: Mutex<Parts>,
     /// Told whenever a status may have become another.
@@ -45,6 +47,8 @@ struct Parts {
     hidden: BTreeSet<String>,
     /// What files, resources and flags come to.
     in_force: Arc<PolicySet>,
+    /// The same with the proxies that workloads are told of.
+    observing: Arc<PolicySet>,
 }
 
 impl Policies {
@@ -64,12 +68,14 @@ impl Policies {
             resources: PolicyResources::default(),
             cluster_answers: true,
             hidden: BTreeSet::new(),
+            observing: Arc::clone(&in_force),
             in_force,
         };
         let policies = Self {
             arguments: arguments.clone(),
             shared: Arc::clone(&shared),
             metrics,
+            workloads: Arc::default(),
             parts: Mutex::new(parts),
             changed: Notify::new(),
         };
@@ -160,6 +166,37 @@ impl Policies {
         self.parts().resources.shows(name, uid, status);
     }
 
+    /// What was seen of workloads.
+    pub(super) fn workloads(&self) -> &Arc<Workloads> {
+        &self.workloads
+    }
+
+    /// Workloads are told of other proxies, or others are.
+    pub(super) fn observed_changed(&self) {
+        if !self.workloads.take_changed() {
+            return;
+        }
+        let mut parts = self.parts();
+        let before = observed(&parts.observing);
+        self.observe(&mut parts);
+        let after = observed(&parts.observing);
+        let generation = self.publish(&parts).generation;
+        // Who uses them changes with every rollout.
+        if before != after {
+            let proxies = after.len();
+            tracing::info!(generation, proxies, "the observed proxies changed");
+            self.changed.notify_one();
+        }
+    }
+
+    fn observe(&self, parts: &mut Parts) {
+        let mesh = &self.shared.load().mesh;
+        let observing = self
+            .workloads
+            .observing(&parts.in_force, mesh, &self.metrics);
+        parts.observing = Arc::new(observing);
+    }
+
     fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -204,8 +241,9 @@ impl Policies {
     fn policies_changed(&self, parts: &mut Parts) {
         let united = parts.united();
         parts.in_force = Arc::new(self.arguments.in_force(united));
+        self.observe(parts);
         let snapshot = self.publish(parts);
-        self.metrics.declares(snapshot.policies.proxies.all().len());
+        self.metrics.declares(parts.in_force.proxies.all().len());
         let policies = trial::policies(&snapshot);
         let generation = snapshot.generation;
         tracing::info!(generation, policies, "the policy changed");
@@ -216,7 +254,7 @@ impl Policies {
 
     /// Puts what all parts come to in force.
     fn publish(&self, parts: &Parts) -> Arc<Snapshot> {
-        let snapshot = self.arguments.snapshot_of(Arc::clone(&parts.in_force));
+        let snapshot = self.arguments.snapshot_of(Arc::clone(&parts.observing));
         self.shared.publish(snapshot)
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::mesh::ServiceEntry;
 use crate::policy::evaluate;
-use crate::policy::proxy::Proxy;
+use crate::policy::proxy::{Evidence, Proxy};
 use crate::policy::spec::Mode;
 use crate::policy::verdict::{judge, repair};
 use crate::state::Snapshot;
@@ -42,6 +42,7 @@ pub(super) fn samples(snapshot: &Snapshot) -> Vec<Sample> {
 /// The mistake that everybody makes: HTTP on a proxy's port, with its IP and resolution NONE.
 fn seed(snapshot: &Snapshot, namespace: &str) -> Value {
     let declared = snapshot.policies.proxies.all().iter();
+    let declared = declared.filter(|proxy| proxy.evidence == Evidence::Declared);
     let plain =
         |proxy: &&Proxy| !proxy.tls && !proxy.tunnel && proxy.single_addresses().next().is_some();
     let (host, address, port) = match declared.clone().find(plain) {

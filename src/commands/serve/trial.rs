@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use crate::policy::proxy::Evidence;
 use crate::server::Addresses;
 use crate::state::Snapshot;
 
@@ -92,7 +93,9 @@ pub(super) fn policies(snapshot: &Snapshot) -> String {
         true => "the built-in policy".to_owned(),
         false => names.join(", "),
     };
-    match snapshot.policies.proxies.all().len() {
+    let proxies = snapshot.policies.proxies.all().iter();
+    let declared = proxies.filter(|proxy| proxy.evidence == Evidence::Declared);
+    match declared.count() {
         0 => format!("{names}: no declared proxies, names are the only evidence"),
         1 => format!("{names}: 1 declared proxy"),
         proxies => format!("{names}: {proxies} declared proxies"),

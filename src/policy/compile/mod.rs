@@ -155,6 +155,12 @@ impl PolicySet {
         policies.filter(move |policy| !declared || policy.name == proxy.policy)
     }
 
+    /// Whether any policy does something on such evidence.
+    pub fn asks_for(&self, evidence: Evidence) -> bool {
+        let mut policies = self.policies.iter();
+        policies.any(|policy| policy.evidence_ceiling(evidence) != Mode::Off)
+    }
+
     /// The shortest prefixes that a repair may keep: what the strictest policy says.
     pub fn ranges(&self) -> Ranges {
         let all = || self.policies.iter().map(|policy| policy.ranges);

@@ -61,6 +61,15 @@ pub enum Reload {
     Certificate,
 }
 
+/// Why it is not known which proxy a workload uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// A Secret has it, or something else that is not read.
+    Unknown,
+    /// The value is none of a CONNECT proxy.
+    Unusable,
+}
+
 type Label = [(&'static str, &'static str); 1];
 type ReviewLabels = [(&'static str, &'static str); 4];
 type FindingLabels = [(&'static str, String); 3];
@@ -82,6 +91,9 @@ pub struct Metrics {
     proxies: Gauge,
     leader: Gauge,
     status_writes: Family<Label, Counter>,
+    observed_proxies: Gauge,
+    observed_proxies_left_out: Gauge,
+    unread_workloads: Family<Label, Gauge>,
     pub(super) connections: ConnectionMetrics,
 }
 
@@ -116,6 +128,9 @@ impl Default for Metrics {
             proxies: Gauge::default(),
             leader: Gauge::default(),
             status_writes: Family::default(),
+            observed_proxies: Gauge::default(),
+            observed_proxies_left_out: Gauge::default(),
+            unread_workloads: Family::default(),
             connections: ConnectionMetrics::default(),
         };
         metrics.register();
@@ -180,8 +195,19 @@ impl Metrics {
 
     /// Notes how many proxies the policy in force declares.
     pub fn declares(&self, proxies: usize) {
-        let proxies = i64::try_from(proxies).unwrap_or(i64::MAX);
-        self.proxies.set(proxies);
+        self.proxies.set(signed(proxies));
+    }
+
+    /// Notes how many proxies workloads use that no policy declares, and how many of those are too many.
+    pub fn observes(&self, proxies: usize, left_out: usize) {
+        self.observed_proxies.set(signed(proxies));
+        self.observed_proxies_left_out.set(signed(left_out));
+    }
+
+    /// Notes how many workloads may use a proxy that is not known.
+    pub fn cannot_read(&self, why: Unread, workloads: usize) {
+        let gauge = self.unread_workloads.get_or_create(&[why.label()]);
+        gauge.set(signed(workloads));
     }
 
     /// Notes whether this replica is the one that writes to the cluster.
@@ -224,6 +250,10 @@ impl Metrics {
     }
 }
 
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 fn result(successful: bool) -> (&'static str, &'static str) {
     ("result", if successful { "success" } else { "failure" })
 }
@@ -240,6 +270,16 @@ impl Shed {
             Self::Reviews => "reviews",
             Self::Memory => "memory",
             Self::Draining => "draining",
+        };
+        ("reason", reason)
+    }
+}
+
+impl Unread {
+    fn label(self) -> (&'static str, &'static str) {
+        let reason = match self {
+            Self::Unknown => "unknown",
+            Self::Unusable => "unusable",
         };
         ("reason", reason)
     }

@@ -5,7 +5,7 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-use super::{HandshakeFailure, Metrics, Shed, process::Process, result};
+use super::{HandshakeFailure, Metrics, Shed, Unread, process::Process, result};
 use crate::server::review::ReviewPath;
 
 impl Metrics {
@@ -85,6 +85,21 @@ impl Metrics {
             &self.status_writes,
         );
         add.entry(
+            "observed_proxies",
+            "Proxies that workloads use and no policy declares",
+            &self.observed_proxies,
+        );
+        add.entry(
+            "observed_proxies_left_out",
+            "Such proxies beyond those that are taken into account",
+            &self.observed_proxies_left_out,
+        );
+        add.entry(
+            "unread_workloads",
+            "Workloads that may use a proxy which is not known",
+            &self.unread_workloads,
+        );
+        add.entry(
             "certificate_reloads",
             "Changes of the certificate files, by whether they could be used",
             &self.certificate_reloads.outcomes,
@@ -116,6 +131,9 @@ impl Metrics {
         }
         for why in [Shed::Reviews, Shed::Memory, Shed::Draining] {
             drop(self.shed.get_or_create(&[why.label()]));
+        }
+        for why in [Unread::Unknown, Unread::Unusable] {
+            self.cannot_read(why, 0);
         }
         for code in [400, 404, 405, 408, 413, 500] {
             drop(self.refused.get_or_create(&[("code", code)]));

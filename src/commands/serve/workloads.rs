@@ -1,0 +1,244 @@
+//! The proxies that workloads are told of: what is followed for them, and how they come to be in force.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{self, ConfigMap};
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::sleep;
+
+use crate::discovery::env::Conclusion;
+use crate::discovery::index::{ConfigMapValues, Index, Pod};
+use crate::discovery::observed::{Observed, observe};
+use crate::discovery::pods::{CLUSTER_PROXY, PodReader, is_cluster_proxy, read_cluster_proxy};
+use crate::discovery::watch::{self, Kind, NamespacedName, News};
+use crate::mesh::view::Mesh as _;
+use crate::mesh::{MeshView, service_entry::Registry};
+use crate::policy::PolicySet;
+use crate::policy::proxy::Evidence;
+use crate::server::metrics::{Metrics, Unread};
+
+use super::cluster::Cluster;
+use super::policies::Policies;
+
+/// How long changes come together: a rollout is many, and each has all proxies indexed anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a ConfigMap is left alone that could not be read.
+const RETRY: Duration = Duration::from_secs(8);
+
+/// What was seen of workloads.
+#[derive(Default)]
+pub(super) struct Workloads {
+    index: Mutex<Index>,
+    /// Somebody else may have become a user of something.
+    changed: Notify,
+    /// A Pod may refer to a ConfigMap that went by unread.
+    unread: Notify,
+}
+
+impl Workloads {
+    /// The policies with what was seen beside what they declare.
+    pub(super) fn observing(
+        &self,
+        policies: &PolicySet,
+        mesh: &MeshView,
+        metrics: &Metrics,
+    ) -> PolicySet {
+        let mut policies = policies.clone();
+        let index = self.index();
+        let mut came = Observed::default();
+        // Where no policy speaks of it, what is suspected counts.
+        if policies.asks_for(Evidence::Observed) {
+            let addresses_of = |host: &str| addresses_of(host, mesh);
+            came = observe(&mut policies.proxies, &index, addresses_of);
+        }
+        metrics.observes(came.proxies, came.left_out);
+        for (why, conclusion) in [
+            (Unread::Unknown, Conclusion::Unknown),
+            (Unread::Unusable, Conclusion::Unusable),
+        ] {
+            metrics.cannot_read(why, index.workloads(&conclusion));
+        }
+        policies
+    }
+
+    /// Whether anything is used by others than when this was asked last.
+    pub(super) fn take_changed(&self) -> bool {
+        self.index().take_changed()
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Index)) {
+        change(&mut self.index());
+        self.changed.notify_one();
+        self.unread.notify_one();
+    }
+
+    fn pods(&self, news: News<Pod>) {
+        self.change(|index| match news {
+            News::Listed(pods) => index.list(pods, is_cluster_proxy),
+            News::Applied(pod) => index.apply(pod),
+            News::Deleted(name) => index.remove(&key(&name)),
+            News::NotInstalled | News::Unanswered => {}
+        });
+    }
+
+    fn cluster_proxy(&self, news: News<Pod>) {
+        self.change(|index| match news {
+            News::Listed(mut all) => match all.pop() {
+                Some(proxy) => index.apply(proxy),
+                None => index.remove(CLUSTER_PROXY),
+            },
+            News::Applied(proxy) => index.apply(proxy),
+            News::Deleted(name) if key(&name) != CLUSTER_PROXY => {}
+            News::Deleted(_) | News::NotInstalled => index.remove(CLUSTER_PROXY),
+            News::Unanswered => {}
+        });
+    }
+
+    fn config_maps(&self, news: News<ConfigMapValues>) {
+        self.change(|index| match news {
+            News::Listed(all) => index.list_config_maps(all),
+            News::Applied(values) => index.apply_config_map(values),
+            News::Deleted(name) => index.remove_config_map(&key(&name)),
+            News::NotInstalled | News::Unanswered => {}
+        });
+    }
+
+    /// What Pods refer to of a ConfigMap; nothing, and it is not even copied, where they refer to none of it.
+    fn read_config_map(&self, config_map: &ConfigMap) -> Option<ConfigMapValues> {
+        let name = key(&NamespacedName::of(&config_map.metadata));
+        let wanted = self.index().wanted(&name)?;
+        let nothing = Default::default();
+        Some(wanted.of(&name, config_map.data.as_ref().unwrap_or(&nothing)))
+    }
+}
+
+/// The proxies that nobody declares.
+pub(super) fn observed(policies: &PolicySet) -> Vec<(Box<str>, Vec<u16>)> {
+    let proxies = policies.proxies.all().iter();
+    let observed = proxies.filter(|proxy| proxy.evidence == Evidence::Observed);
+    let observed = observed.map(|proxy| (proxy.name.clone(), proxy.ports.clone()));
+    let mut observed: Vec<_> = observed.collect();
+    observed.sort();
+    observed
+}
+
+/// How the index calls what has a namespace and a name.
+fn key(name: &NamespacedName) -> String {
+    format!("{}/{}", name.namespace, name.name)
+}
+
+/// Where the host of a Service leads.
+fn addresses_of(host: &str, mesh: &MeshView) -> Vec<std::net::IpAddr> {
+    let known = mesh.with_host(host).into_iter();
+    let mut services = known.filter(|ranked| ranked.entry.registry == Registry::Kubernetes);
+    let service = services.next().map(|ranked| ranked.entry);
+    service.map_or_else(Vec::new, |service| service.usable_addresses().collect())
+}
+
+impl Cluster {
+    /// Keeps what workloads are told as the cluster has it. ConfigMaps come after the Pods, so that it is known
+    /// of which of them anything is to be kept.
+    pub(super) fn follow_workloads(&mut self, policies: &Arc<Policies>) {
+        let workloads = Arc::clone(policies.workloads());
+        let told = Arc::clone(&workloads);
+        let tell = move |news| told.cluster_proxy(news);
+        self.follow(
+            cluster_proxies(self.client()),
+            |object| read_cluster_proxy(&object),
+            tell,
+        );
+
+        let (known, first_view) = oneshot::channel();
+        let (client, policies) = (self.client().clone(), Arc::clone(policies));
+        tokio::spawn(async move {
+            // Where a bug ended it, that was told.
+            let _ = follow_pods(&client, &workloads).await;
+            workloads.index().begin_config_maps();
+            let _ = follow_config_maps(&client, &workloads).await;
+            policies.observed_changed();
+            // Nobody has to wait for it.
+            let _ = known.send(());
+            tokio::spawn(keep_asking(client, Arc::clone(&workloads)));
+            loop {
+                workloads.changed.notified().await;
+                policies.observed_changed();
+                sleep(PAUSE).await;
+            }
+        });
+        self.await_first_view("Pods", first_view);
+    }
+}
+
+/// What OpenShift calls `proxies.config.openshift.io`, of which there is one.
+fn cluster_proxies(client: &Client) -> Kind<DynamicObject> {
+    let kind = GroupVersionKind::gvk("config.openshift.io", "v1", "Proxy");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "proxies");
+    Kind {
+        called: "Proxies of OpenShift",
+        apis: vec![Api::all_with(client.clone(), &resource)],
+    }
+}
+
+fn follow_pods(client: &Client, workloads: &Arc<Workloads>) -> oneshot::Receiver<()> {
+    let pods = Kind {
+        called: "Pods",
+        apis: vec![Api::<v1::Pod>::all(client.clone())],
+    };
+    let reader = Mutex::new(PodReader::default());
+    let read = move |pod| {
+        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.read(&pod)
+    };
+    let told = Arc::clone(workloads);
+    watch::follow(pods, read, move |news| told.pods(news))
+}
+
+fn follow_config_maps(client: &Client, workloads: &Arc<Workloads>) -> oneshot::Receiver<()> {
+    let config_maps = Kind {
+        called: "ConfigMaps",
+        apis: vec![Api::<ConfigMap>::all(client.clone())],
+    };
+    let (reading, told) = (Arc::clone(workloads), Arc::clone(workloads));
+    let read = move |config_map| reading.read_config_map(&config_map);
+    watch::follow(config_maps, read, move |news| told.config_maps(news))
+}
+
+/// Asks for the ConfigMaps to which nobody referred when they went by.
+async fn keep_asking(client: Client, workloads: Arc<Workloads>) {
+    loop {
+        workloads.unread.notified().await;
+        let unread = workloads.index().take_unread_config_maps();
+        for name in unread {
+            let found = ask_until_answered(&client, &name).await;
+            let index = &mut workloads.index();
+            if let Some(wanted) = index.wanted(&name) {
+                index.answer_config_map(wanted.of(&name, &found.data.unwrap_or_default()));
+            }
+        }
+        workloads.changed.notify_one();
+    }
+}
+
+/// One that is not there says nothing.
+async fn ask_until_answered(client: &Client, key: &str) -> ConfigMap {
+    let (namespace, name) = key.split_once('/').unwrap_or_default();
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    loop {
+        match api.get_opt(name).await {
+            Ok(found) => return found.unwrap_or_default(),
+            Err(error) => {
+                tracing::debug!(%error, config_map = key, "a ConfigMap is asked for again");
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
