@@ -12,6 +12,11 @@ use tunnelguard::source::{self, SourceFile};
 use crate::Test;
 use crate::harness::{LIMIT, Replicas, repository};
 
+/// One that takes a variable from a ConfigMap.
+const POD: &str = "
+{apiVersion: v1, kind: Pod, metadata: {name: refers, namespace: default}, spec: {containers: [
+  {name: c, image: c, envFrom: [{configMapRef: {name: proxy, optional: true}}]}]}}";
+
 pub(crate) fn tests() -> Vec<Test> {
     vec![(
         "rights::are_the_calls".to_owned(),
@@ -23,12 +28,19 @@ fn rights_are_the_calls(replicas: &Replicas<'_>) {
     let since = replicas.plane.audited();
     let rights = rights();
     let mut replica = replicas.start();
+    // After it has seen the ConfigMaps: so it has to ask for this one. And its list of Proxies failed.
+    let proxies = fs::read_to_string(repository("tests/e2e/objects/openshift-proxy-crd.yaml"));
+    replicas.plane.apply(&proxies.expect("a definition"));
+    replicas.plane.apply(POD);
     replicas.await_status_of("Enforce");
     // By the watch.
     replicas.await_status_of("Audit");
     await_use_of(&rights, || calls(replicas, since));
     replica.signal("TERM");
     assert!(replica.ended().success());
+    for gone in ["crd/proxies.config.openshift.io", "pod/refers -n default"] {
+        replicas.plane.prints(&format!("delete --now {gone}"));
+    }
     let calls = calls(replicas, since);
     let mut beyond = calls.iter().filter(|call| !call.is_granted(&rights));
     assert_eq!(beyond.next(), None, "no rule grants this call");
