@@ -57,6 +57,7 @@ fn decide(text: &str, policies: &PolicySet, mesh: &MeshView, sees_mesh: bool) ->
         policies,
         mesh,
         sees_mesh,
+        namespaces: None,
         environment: Environment {
             names: Some(policies.proxies.names()),
             ..Environment::default()

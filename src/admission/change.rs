@@ -124,6 +124,7 @@ mod tests {
             policies: &policies,
             mesh: &mesh,
             sees_mesh: false,
+            namespaces: None,
             environment: Environment::default(),
         };
         let mut object = json!({"metadata": {"name": "e"}, "spec": spec});

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::mesh::address::Address;
 use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
 use crate::policy::PolicySet;
-use crate::policy::proxy::{Evidence, Proxy, Users, normal_host};
+use crate::policy::proxy::{Evidence, Proxy, Users, check_host, normal_host};
 use crate::state::{PolicyFiles, Snapshot};
 
 /// What is declared, and what the mesh is set to.
@@ -96,7 +96,10 @@ fn parse_proxy(text: &str) -> anyhow::Result<Proxy> {
         Address::Invalid if place.is_empty() || place.contains(['/', ' ', ':', '@']) => {
             bail!("{place:?} is no host name, IP address or range")
         }
-        Address::Invalid => (vec![normal_host(&place)], Vec::new()),
+        Address::Invalid => {
+            check_host(&place).map_err(anyhow::Error::msg)?;
+            (vec![normal_host(&place)], Vec::new())
+        }
     };
     Ok(Proxy {
         name: place.into(),
@@ -130,6 +133,13 @@ mod tests {
             ("socks5://proxy.corp:1080", None),
             ("user:secret@proxy.corp:3128", None),
             (":3128", None),
+            ("*.proxy.corp:3128", Some("*.proxy.corp:3128 false")),
+            ("pr*xy.corp:3128", None),
+            ("pröxy.corp:3128", None),
+            (
+                "xn--prxy-6qa.corp:3128",
+                Some("xn--prxy-6qa.corp:3128 false"),
+            ),
         ] {
             let read = parse_proxy(text).ok();
             let shown =

@@ -20,6 +20,7 @@ use super::compile::PolicySet;
 use super::dials::{ADDRESSES_A_PROXY, addresses_of, dial, namespaces, others};
 use super::effort::Effort;
 use super::finding::{Concerned, Finding};
+use super::namespaces::{Namespace, Namespaces};
 use super::proxy::Proxy;
 use super::spec::Mode;
 use super::suspicion::suspect;
@@ -60,6 +61,16 @@ pub struct Context<'a> {
     pub sees_mesh: bool,
     /// What the mesh is set to.
     pub environment: Environment<'a>,
+    /// The cluster's namespaces; none where there is no cluster.
+    pub namespaces: Option<&'a Namespaces>,
+}
+
+impl Context<'_> {
+    /// A namespace, as far as it is known.
+    pub fn namespace<'a>(&'a self, name: &'a str) -> Namespace<'a> {
+        let labels = self.namespaces.and_then(|known| known.get(name));
+        Namespace { name, labels }
+    }
 }
 
 /// One entry under review.

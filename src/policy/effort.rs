@@ -151,6 +151,7 @@ mod tests {
             policies,
             mesh,
             sees_mesh: false,
+            namespaces: None,
             environment: Environment::default(),
         }
     }

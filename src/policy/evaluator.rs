@@ -113,6 +113,7 @@ pub fn in_force(
     today: jiff::civil::Date,
 ) -> Vec<Finding> {
     let (namespace, name) = entry.map_or(("", ""), |e| (&*e.namespace, &*e.name));
+    let place = context.namespace(namespace);
     let kept = findings.into_iter().filter_map(|finding| {
         let check = finding.check;
         finding.keeping(|concerned| {
@@ -120,7 +121,7 @@ pub fn in_force(
             policies.any(|policy| {
                 let mut exemptions = policy.exemptions(namespace, name, check);
                 let exempt = entry.is_some() && exemptions.any(|e| e.holds(today));
-                !exempt && policy.mode_for(namespace, check, concerned.proxy.evidence) != Mode::Off
+                !exempt && policy.mode_for(place, check, concerned.proxy.evidence) != Mode::Off
             })
         })
     });

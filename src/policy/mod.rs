@@ -16,6 +16,7 @@ mod effort;
 pub mod evaluator;
 pub mod finding;
 pub mod fix;
+pub mod namespaces;
 pub mod proxy;
 pub mod repair;
 pub mod spec;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::policy::PolicySet;
+use crate::policy::compile::Place;
 use crate::policy::spec::ConnectProxyPolicy;
 
 use super::policy_status::Standing;
@@ -150,7 +151,7 @@ fn name_of(object: &Value) -> String {
 fn compile(object: &Value) -> Result<PolicySet, String> {
     let policy = serde_path_to_error::deserialize::<_, ConnectProxyPolicy>(object);
     let policy = policy.map_err(|error| told(&error).message)?;
-    PolicySet::compile(&[policy]).map_err(|faults| {
+    PolicySet::compile_where(&[policy], Place::Cluster).map_err(|faults| {
         let faults = faults.iter();
         let faults = faults.map(|(_, fault)| format!("{}: {}", fault.path, fault.message));
         faults.collect::<Vec<_>>().join("; ")

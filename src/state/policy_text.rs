@@ -7,7 +7,7 @@ use serde_path_to_error::Segment;
 
 use crate::mesh::FieldPath;
 use crate::policy::PolicySet;
-use crate::policy::compile::Invalid;
+use crate::policy::compile::{Invalid, Place};
 use crate::policy::spec::{ConnectProxyPolicy, KIND};
 use crate::source::{self, Collected, Document, Location, SourceFile};
 
@@ -23,7 +23,7 @@ pub(super) struct Given<'a> {
 }
 
 /// Compiles all policies in what was given; each path has to bring one.
-pub(super) fn compile(given: &[Given<'_>]) -> Result<PolicySet, PolicyFileError> {
+pub(super) fn compile(given: &[Given<'_>], place: Place) -> Result<PolicySet, PolicyFileError> {
     let mut faults = Vec::new();
     let mut policies: Vec<Loaded> = Vec::new();
     for given in given {
@@ -43,7 +43,7 @@ pub(super) fn compile(given: &[Given<'_>]) -> Result<PolicySet, PolicyFileError>
         .iter()
         .map(|loaded| loaded.policy.clone())
         .collect();
-    let compiled = PolicySet::compile(&documents);
+    let compiled = PolicySet::compile_where(&documents, place);
     if let Err(invalid) = &compiled {
         let invalid = invalid.iter();
         faults.extend(invalid.map(|(index, invalid)| policies[*index].fault(invalid)));

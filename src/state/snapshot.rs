@@ -6,6 +6,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::mesh::simulation::Environment;
 use crate::mesh::{MeshView, simulation};
+use crate::policy::namespaces::Namespaces;
 use crate::policy::{Context, PolicySet};
 
 /// Policies, proxies and the mesh as of one moment.
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub version: Option<simulation::IstioVersion>,
     /// Whether sidecars capture DNS, whatever the policies say.
     pub captures_dns: bool,
+    /// The cluster's namespaces; none without a cluster.
+    pub namespaces: Option<Arc<Namespaces>>,
 }
 
 impl Snapshot {
@@ -35,6 +38,7 @@ impl Snapshot {
             mesh: &self.mesh,
             sees_mesh: self.sees_mesh,
             environment: self.environment(),
+            namespaces: self.namespaces.as_deref(),
         }
     }
 

@@ -128,6 +128,7 @@ fn no_object_speaks_to_a_terminal_or_fills_it() {
             }
             let context = Context {
                 sees_mesh: false,
+                namespaces: None,
                 ..context(&policies, &alone, OutboundPolicy::RegistryOnly)
             };
             // What holds for every answer is asserted there.
@@ -215,6 +216,7 @@ impl Case {
         let alone = MeshView::new();
         let context = Context {
             sees_mesh: false,
+            namespaces: None,
             ..context(policies, &alone, self.outbound)
         };
         let answers = |webhook: Webhook, namespace: &str| -> Vec<(Value, Value)> {

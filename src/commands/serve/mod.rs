@@ -23,6 +23,7 @@ use axum::http::StatusCode;
 use clap::Args;
 
 use crate::admission::{Judging, OnFailure, Webhook, review};
+use crate::policy::compile::Place;
 use crate::server::metrics::Metrics;
 use crate::server::tls::{ServingCertificate, server_config};
 use crate::server::{Options, Reply, Review, ReviewPath, Server, shutdown};
@@ -83,7 +84,11 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
 
 async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut cluster = arguments.cluster.connect().await?;
-    let mut files = arguments.policy.policy_files();
+    let place = match &cluster {
+        Some(_) => Place::Cluster,
+        None => Place::Offline,
+    };
+    let mut files = arguments.policy.policy_files().for_use_in(place);
     let from_files = files.load().context("the policy cannot be used")?;
     let (pair, source) = arguments.certificate.first(arguments.listen.ip())?;
 

@@ -84,7 +84,7 @@ fn show(snapshot: &Snapshot, namespace: &str, object: Value) -> Option<Sample> {
         .policies
         .policies
         .iter()
-        .map(|policy| policy.mode_in(namespace))
+        .map(|policy| policy.mode_in(context.namespace(namespace)))
         .max();
     let mode = mode.unwrap_or(Mode::Audit);
     let (what, file, path) = match (repaired, verdict.is_allowed(), verdict.warned.is_empty()) {

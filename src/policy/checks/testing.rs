@@ -62,6 +62,7 @@ fn verdict(check: &Check, name: &str, yaml: &str) -> String {
         policies: &policies,
         mesh: &mesh,
         sees_mesh: true,
+        namespaces: None,
         environment: Environment {
             outbound,
             names: Some(policies.proxies.names()),

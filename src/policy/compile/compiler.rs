@@ -10,13 +10,17 @@ use crate::mesh::address::Address;
 use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
 use crate::policy::check::CheckId;
 use crate::policy::checks;
-use crate::policy::proxy::{Evidence, Proxy, Users, normal_host};
-use crate::policy::spec::{self, ConnectProxyPolicy, LabelSelector, Mode, PolicySpec};
+use crate::policy::namespaces::NAME_LABEL;
+use crate::policy::proxy::{Evidence, Proxy, Users, check_host, normal_host};
+use crate::policy::spec::{
+    self, ConnectProxyPolicy, LabelOperator, LabelSelector, Mode, PolicySpec,
+};
 
-use super::{Exemption, Invalid, NAME_LABEL, Policy};
+use super::{Exemption, Invalid, Place, Policy};
 
 #[derive(Default)]
 pub(super) struct Compiler {
+    place: Place,
     pub(super) proxies: Vec<Proxy>,
     pub(super) invalid: Vec<Invalid>,
     pub(super) outbound: Option<OutboundPolicy>,
@@ -26,6 +30,13 @@ pub(super) struct Compiler {
 }
 
 impl Compiler {
+    pub(super) fn new(place: Place) -> Self {
+        Self {
+            place,
+            ..Self::default()
+        }
+    }
+
     fn reject(&mut self, path: FieldPath, message: impl Into<String>) {
         let message = message.into();
         self.invalid.push(Invalid { path, message });
@@ -117,9 +128,7 @@ impl Compiler {
             }
         }
         for (index, host) in proxy.hosts.iter().enumerate() {
-            let rest = host.strip_prefix("*.").unwrap_or(host);
-            if rest.is_empty() || rest.contains(['*', '/', ':', ' ']) {
-                let message = format!("expected a host name or *.domain, found {host:?}");
+            if let Err(message) = check_host(host) {
                 self.reject(field("hosts").index(index), message);
             }
         }
@@ -182,25 +191,37 @@ impl Compiler {
                 .key("overrides")
                 .index(index)
                 .key("namespaceSelector");
-            let selector = &over.namespace_selector;
-            let labels = selector.match_labels.keys();
-            let expressions = selector
-                .match_expressions
-                .iter()
-                .map(|expression| &expression.key);
-            for label in labels
-                .chain(expressions)
-                .filter(|label| *label != NAME_LABEL)
-            {
-                let message =
-                    format!("the only namespace label known is {NAME_LABEL}, found {label:?}");
-                self.reject(path.clone(), message);
-            }
+            self.selector(&over.namespace_selector, &path);
         }
         let overrides = spec.overrides.iter();
         overrides
             .map(|over| (over.namespace_selector.clone(), over.mode))
             .collect()
+    }
+
+    fn selector(&mut self, selector: &LabelSelector, path: &FieldPath) {
+        let labels = selector.match_labels.keys();
+        let expressions = selector.match_expressions.iter();
+        let labels = labels.chain(expressions.map(|expression| &expression.key));
+        for label in labels.filter(|label| *label != NAME_LABEL) {
+            if self.place == Place::Offline {
+                let message = format!(
+                    "without a cluster the only namespace label known is {NAME_LABEL}, found {label:?}"
+                );
+                self.reject(path.clone(), message);
+            }
+        }
+        for (index, expression) in selector.match_expressions.iter().enumerate() {
+            let needs_values = matches!(
+                expression.operator,
+                LabelOperator::In | LabelOperator::NotIn
+            );
+            if needs_values == expression.values.is_empty() {
+                let path = path.clone().key("matchExpressions").index(index);
+                let message = "In and NotIn need values; Exists and DoesNotExist have none";
+                self.reject(path.key("values"), message);
+            }
+        }
     }
 
     fn exemptions(&mut self, spec: &PolicySpec) -> Vec<Exemption> {

@@ -12,14 +12,12 @@ use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
 
 use super::check::CheckId;
 use super::checks;
+use super::namespaces::{NAME_LABEL, Namespace};
 use super::proxy::{Evidence, Proxy, ProxyIndex};
 use super::spec::{
-    ConnectProxyPolicy, Existing, LabelOperator, LabelSelector, Mode, OnUnsafe, PolicySpec, Ranges,
+    ConnectProxyPolicy, Existing, LabelSelector, Mode, OnUnsafe, PolicySpec, Ranges,
 };
 use compiler::Compiler;
-
-/// The label that every namespace carries: its name.
-pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// A policy that can be applied.
 #[derive(Clone, Debug)]
@@ -57,6 +55,16 @@ pub struct Exemption {
     pub expires: Option<Date>,
 }
 
+/// Where a policy is to be used, which decides what may be asked of a namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Among files: nothing is known of a namespace but its name.
+    #[default]
+    Offline,
+    /// In a cluster, which tells the labels of its namespaces.
+    Cluster,
+}
+
 /// A field of a policy that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
@@ -84,17 +92,28 @@ pub struct PolicySet {
 }
 
 impl PolicySet {
-    /// Compiles documents; every invalid field of every one is reported, with its document's
-    /// index.
+    /// Compiles documents for use without a cluster, where of a namespace only the name is known; every
+    /// invalid field of every one is reported, with its document's index.
     ///
     /// # Errors
     /// The invalid fields, if there are any: an invalid policy is never applied in part.
     pub fn compile(documents: &[ConnectProxyPolicy]) -> Result<Self, Vec<(usize, Invalid)>> {
+        Self::compile_where(documents, Place::Offline)
+    }
+
+    /// Compiles documents for use in that place.
+    ///
+    /// # Errors
+    /// As of [`PolicySet::compile`].
+    pub fn compile_where(
+        documents: &[ConnectProxyPolicy],
+        place: Place,
+    ) -> Result<Self, Vec<(usize, Invalid)>> {
         let mut set = Self::default();
         let mut proxies = Vec::new();
         let mut invalid = Vec::new();
         for (index, document) in documents.iter().enumerate() {
-            let mut compiler = Compiler::default();
+            let mut compiler = Compiler::new(place);
             let policy = compiler.policy(document);
             proxies.append(&mut compiler.proxies);
             invalid.extend(compiler.invalid.drain(..).map(|invalid| (index, invalid)));
@@ -135,7 +154,7 @@ impl PolicySet {
 
     /// A policy without a name for proxies given on the command line.
     pub fn anonymous(proxies: Vec<Proxy>) -> Self {
-        let mut compiler = Compiler::default();
+        let mut compiler = Compiler::new(Place::Offline);
         let policy = compiler.spec("", &PolicySpec::default());
         Self {
             policies: vec![policy],
@@ -172,11 +191,10 @@ impl PolicySet {
 }
 
 impl Policy {
-    /// The mode in `namespace`, before any ceiling. Without a cluster the only namespace label
-    /// known is its name.
-    pub fn mode_in(&self, namespace: &str) -> Mode {
+    /// The mode in `namespace`, before any ceiling.
+    pub fn mode_in(&self, namespace: Namespace<'_>) -> Mode {
         let mut overrides = self.overrides.iter();
-        let matching = overrides.find(|(selector, _)| selects(selector, namespace));
+        let matching = overrides.find(|(selector, _)| selector.selects(namespace));
         matching.map_or(self.mode, |(_, mode)| *mode)
     }
 
@@ -184,14 +202,16 @@ impl Policy {
     pub fn named_namespaces(&self) -> impl Iterator<Item = &str> {
         let selectors = self.overrides.iter().map(|(selector, _)| selector);
         selectors.flat_map(|selector| {
-            let labels = selector.match_labels.values();
-            let listed = selector.match_expressions.iter().flat_map(|e| &e.values);
-            labels.chain(listed).map(String::as_str)
+            let named = selector.match_labels.get(NAME_LABEL);
+            let expressions = selector.match_expressions.iter();
+            let by_name = expressions.filter(|expression| expression.key == NAME_LABEL);
+            let listed = by_name.flat_map(|expression| &expression.values);
+            named.into_iter().chain(listed).map(String::as_str)
         })
     }
 
     /// The mode of a check in `namespace` on some evidence, after every ceiling.
-    pub fn mode_for(&self, namespace: &str, check: CheckId, evidence: Evidence) -> Mode {
+    pub fn mode_for(&self, namespace: Namespace<'_>, check: CheckId, evidence: Evidence) -> Mode {
         self.mode_in(namespace)
             .min(self.ceiling(check))
             .min(self.evidence_ceiling(evidence))
@@ -237,23 +257,4 @@ impl Exemption {
     pub fn holds(&self, today: Date) -> bool {
         self.expires.is_none_or(|last| today <= last)
     }
-}
-
-/// Whether a selector selects a namespace of which only the name is known.
-fn selects(selector: &LabelSelector, namespace: &str) -> bool {
-    let equal = selector
-        .match_labels
-        .values()
-        .all(|value| value == namespace);
-    let listed = |values: &[String]| values.iter().any(|value| value == namespace);
-    equal
-        && selector
-            .match_expressions
-            .iter()
-            .all(|expression| match expression.operator {
-                LabelOperator::In => listed(&expression.values),
-                LabelOperator::NotIn => !listed(&expression.values),
-                LabelOperator::Exists => true,
-                LabelOperator::DoesNotExist => false,
-            })
 }

@@ -160,6 +160,26 @@ fn more(count: usize, one: &str, many: &str) -> String {
 /// not looked into: its every suffix would be.
 pub(crate) const LONGEST_NAME: usize = 255;
 
+/// Why a name with other letters is no host here: it is compared with those of ServiceEntries, and Istio
+/// takes only what DNS has (`ValidateFQDN`, pkg/config/validation/agent).
+pub(crate) const NOT_ASCII: &str =
+    "hosts are compared as DNS has them: write it in its ASCII form, with xn-- for other letters";
+
+/// Whether proxies can be recognised by a host: a name, or `*.` and a domain.
+///
+/// # Errors
+/// What is wrong with it, and what belongs there.
+pub fn check_host(host: &str) -> Result<(), String> {
+    let rest = host.strip_prefix("*.").unwrap_or(host);
+    if rest.is_empty() || rest.contains(['*', '/', ':', ' ']) {
+        return Err(format!("expected a host name or *.domain, found {host:?}"));
+    }
+    if !host.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Err(format!("{NOT_ASCII}; found {host:?}"));
+    }
+    Ok(())
+}
+
 /// Lower case, without a trailing dot: how host names are compared.
 pub fn normal_host(host: &str) -> Box<str> {
     let host = host.strip_suffix('.').unwrap_or(host);

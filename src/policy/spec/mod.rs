@@ -76,7 +76,8 @@ pub struct PolicySpec {
     pub checks: BTreeMap<String, CheckSpec>,
     /// What cannot be read from the cluster.
     pub mesh: MeshSpec,
-    /// Modes for some namespaces: the first that matches.
+    /// Modes for some namespaces: the first whose selector selects it. Until the labels of a namespace are
+    /// known, a moment after it was made, only those count that ask for no other than its name.
     #[schemars(length(max = 256))]
     pub overrides: Vec<Override>,
     /// What is let through, by whom and until when.
@@ -246,8 +247,8 @@ pub struct MeshSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
-    /// Which namespaces, by their labels.
-    #[schemars(extend("x-kubernetes-validations" = rules::known_labels()))]
+    /// Which namespaces, by their labels. Without a cluster only their name is known, as the label
+    /// kubernetes.io/metadata.name; an empty selector selects every one.
     pub namespace_selector: LabelSelector,
     /// Their mode.
     pub mode: Mode,
@@ -266,8 +267,9 @@ pub struct LabelSelector {
 }
 
 /// One expression of a label selector.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules::values_of_operator()))]
 pub struct LabelExpression {
     /// The label.
     #[schemars(length(max = 317))]

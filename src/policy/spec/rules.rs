@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
 use crate::policy::checks;
-use crate::policy::compile::NAME_LABEL;
+use crate::policy::proxy::NOT_ASCII;
 
 /// The names of [`OutboundPolicy`].
 pub(super) fn outbound_policies() -> Value {
@@ -28,6 +28,7 @@ pub(super) fn recognisable() -> Value {
 pub(super) fn hosts(list: &mut Schema) {
     let rule = "self.matches('^([*][.])?[^*/: ]+$')";
     of_items(list, rule, "expected a host name or *.domain");
+    of_items(list, "self.matches('^[ -~]*$')", NOT_ASCII);
 }
 
 /// Every item is an address.
@@ -47,14 +48,12 @@ pub(super) fn known_keys() -> Value {
     json!([{"rule": rule, "message": NO_CHECK}])
 }
 
-/// Nothing but the name of a namespace is known.
-pub(super) fn known_labels() -> Value {
-    let rule = format!(
-        "(!has(self.matchLabels) || self.matchLabels.all(label, label == '{NAME_LABEL}')) && \
-         (!has(self.matchExpressions) || self.matchExpressions.all(x, x.key == '{NAME_LABEL}'))"
-    );
-    let message = format!("the only namespace label known is {NAME_LABEL}: select by it");
-    json!([{"rule": rule, "message": message}])
+/// As Kubernetes has it: what is compared with nothing would be a slip.
+pub(super) fn values_of_operator() -> Value {
+    json!([{
+        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+        "message": "In and NotIn need values; Exists and DoesNotExist have none",
+    }])
 }
 
 /// A version that is modelled.
@@ -87,7 +86,9 @@ fn is_check(variable: &str) -> String {
 /// A rule for each item, so that the API server says which one breaks it.
 fn of_items(list: &mut Schema, rule: &str, message: &str) {
     if let Some(Value::Object(items)) = list.get_mut("items") {
-        let rules = json!([{"rule": rule, "message": message}]);
-        items.insert("x-kubernetes-validations".to_owned(), rules);
+        let rules = items.entry("x-kubernetes-validations");
+        if let Value::Array(rules) = rules.or_insert_with(|| json!([])) {
+            rules.push(json!({"rule": rule, "message": message}));
+        }
     }
 }

@@ -85,10 +85,11 @@ pub fn in_force(
     if is_about_shape(finding) {
         return in_force;
     }
+    let namespace = context.namespace(&entry.namespace);
     for concerned in &finding.proxies {
         for policy in context.policies.about(&concerned.proxy) {
             let evidence = concerned.proxy.evidence;
-            let mode = policy.mode_for(&entry.namespace, finding.check, evidence);
+            let mode = policy.mode_for(namespace, finding.check, evidence);
             let (holding, expired): (Vec<_>, Vec<_>) = policy
                 .exemptions(&entry.namespace, &entry.name, finding.check)
                 .partition(|exemption| exemption.holds(today));
@@ -115,7 +116,8 @@ fn is_about_shape(finding: &Finding) -> bool {
 /// Whether some policy is on in the entry's namespace.
 fn is_watched(entry: &ServiceEntry, context: &Context<'_>) -> bool {
     let mut policies = context.policies.policies.iter();
-    policies.any(|policy| policy.mode_in(&entry.namespace) != Mode::Off)
+    let namespace = context.namespace(&entry.namespace);
+    policies.any(|policy| policy.mode_in(namespace) != Mode::Off)
 }
 
 /// The finding, for those of its proxies about which a policy has a say.

@@ -42,6 +42,7 @@ fn outcome(settings: &str, old: Option<&str>, spec: &str) -> String {
         policies: &policies,
         mesh: &mesh,
         sees_mesh: false,
+        namespaces: None,
         environment: crate::mesh::Environment::default(),
     };
     let today = date(2026, 11, 21);
@@ -272,6 +273,7 @@ fn a_repair_that_leaves_an_error_is_known() {
             policies: &policies,
             mesh: &mesh,
             sees_mesh: false,
+            namespaces: None,
             environment: crate::mesh::Environment::default(),
         };
         let entry = entry(spec);
@@ -303,6 +305,7 @@ fn a_weaker_policy_lends_its_settings_to_no_other() {
         policies: &policies,
         mesh: &mesh,
         sees_mesh: false,
+        namespaces: None,
         environment: crate::mesh::Environment::default(),
     };
     let entry = entry(UNSAFE);

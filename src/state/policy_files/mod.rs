@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::policy::PolicySet;
+use crate::policy::compile::Place;
 use crate::source::{Collected, Reach, collect_within};
 
 use crate::state::policy_text::{Given, PolicyFileError, compile};
@@ -37,6 +38,7 @@ pub fn load(paths: &[PathBuf]) -> Result<PolicySet, PolicyFileError> {
 /// and keeps the last policies that were good.
 #[derive(Debug)]
 pub struct PolicyFiles {
+    place: Place,
     watched: Vec<PathBuf>,
     /// Stdin and pipes: they can be read once.
     streams: Vec<PathBuf>,
@@ -55,12 +57,19 @@ impl PolicyFiles {
     pub fn new(paths: Vec<PathBuf>) -> Self {
         let (streams, watched) = paths.into_iter().partition(|path| is_stream(path));
         Self {
+            place: Place::Offline,
             watched,
             streams,
             streamed: None,
             tried: None,
             seen: None,
         }
+    }
+
+    /// The same, for use in that place.
+    #[must_use]
+    pub fn for_use_in(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     /// Whether there is anything that could change: stdin and pipes cannot.
@@ -128,7 +137,7 @@ impl PolicyFiles {
                 Err(error) => return Err(PolicyFileError(vec![error.clone()])),
             }
         }
-        compile(&given)
+        compile(&given, self.place)
     }
 }
 

@@ -9,6 +9,7 @@ use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tunnelguard::policy::PolicySet;
+use tunnelguard::policy::compile::Place;
 use tunnelguard::source::{self, SourceFile};
 
 use crate::Test;
@@ -65,7 +66,7 @@ fn rows(plane: &ControlPlane) {
 
 fn compiles(object: &Value) -> bool {
     let document = serde_json::from_value(object.clone());
-    document.is_ok_and(|document| PolicySet::compile(&[document]).is_ok())
+    document.is_ok_and(|document| PolicySet::compile_where(&[document], Place::Cluster).is_ok())
 }
 
 /// Every policy of the repository is accepted, and its stored form says the same.

@@ -89,6 +89,7 @@ impl Comparison<'_> {
             policies: &self.policies,
             mesh,
             sees_mesh: true,
+            namespaces: None,
             environment: self.environment(),
         }
     }

@@ -72,6 +72,7 @@ pub(crate) fn context<'a>(
         policies,
         mesh,
         sees_mesh: true,
+        namespaces: None,
         environment: Environment {
             outbound,
             names: Some(policies.proxies.names()),

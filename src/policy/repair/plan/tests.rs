@@ -137,6 +137,7 @@ fn advised(entry: &ServiceEntry) -> (Advice, String) {
         policies: &policies,
         mesh: &mesh,
         sees_mesh: true,
+        namespaces: None,
         environment: Environment {
             outbound: OutboundPolicy::RegistryOnly,
             names: Some(policies.proxies.names()),
