@@ -15,6 +15,7 @@ mod failure;
 mod mutate;
 mod outcome;
 mod patch;
+mod policy;
 mod record;
 mod request;
 mod response;

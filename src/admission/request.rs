@@ -93,6 +93,11 @@ impl Request<'_> {
         Operation::parse(&self.operation)
     }
 
+    /// Whether it is about objects of this kind.
+    pub(crate) fn is_about(&self, group: &str, kind: &str) -> bool {
+        self.kind.group == group && self.kind.kind == kind
+    }
+
     /// The ServiceEntry in an object, in the namespace that the request names.
     pub(crate) fn entry(&self, object: &RawValue) -> Option<ServiceEntry> {
         let mut entry: ServiceEntry = serde_json::from_str(object.get()).ok()?;
@@ -102,13 +107,16 @@ impl Request<'_> {
         Some(entry)
     }
 
-    /// `namespace/name`, or `namespace/prefix*` where the API server has yet to make the name: it
+    /// `namespace/name`, or the name alone of what is in none, or `namespace/prefix*` where the API server has yet to make the name: it
     /// does so after mutation. Anyone may send any name: it is one clean line of bounded length.
     pub(crate) fn object_name(&self) -> String {
-        let namespace = self.namespace.as_deref().unwrap_or_default();
         let name = match self.name.as_deref().unwrap_or_default() {
-            "" => format!("{namespace}/{}", self.name_to_be().unwrap_or_default()),
-            name => format!("{namespace}/{name}"),
+            "" => Cow::Owned(self.name_to_be().unwrap_or_default()),
+            name => Cow::Borrowed(name),
+        };
+        let name = match self.namespace.as_deref().unwrap_or_default() {
+            "" => name,
+            namespace => Cow::Owned(format!("{namespace}/{name}")),
         };
         one_line(&name, OBJECT_CHARACTERS)
     }
@@ -244,7 +252,7 @@ mod tests {
             (r#""namespace": "n", "object": {"metadata": {}}"#, "n/"),
             (r#""namespace": "n", "object": [7]"#, "n/"),
             (r#""namespace": "n", "object": null"#, "n/"),
-            (r#""name": "cluster-wide""#, "/cluster-wide"),
+            (r#""name": "cluster-wide""#, "cluster-wide"),
         ] {
             let body = format!(
                 r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u", {request}}}}}"#

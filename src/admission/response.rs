@@ -36,6 +36,15 @@ impl Denial {
         }
     }
 
+    /// The object is none that could be used.
+    pub(crate) fn invalid(lines: Vec<String>) -> Self {
+        Self {
+            code: 422,
+            reason: "Invalid",
+            lines,
+        }
+    }
+
     /// The fault is not the object's.
     pub(crate) fn internal_error(line: String) -> Self {
         Self {

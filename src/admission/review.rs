@@ -4,13 +4,14 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::mesh::ServiceEntry;
 use crate::mesh::service_entry::GROUP;
 use crate::policy::check::Context;
+use crate::policy::spec;
 
 use super::failure::{OnFailure, caught, not_judged};
 use super::mutate::mutate;
 use super::outcome::Outcome;
+use super::policy::validate_policy;
 use super::record::Record;
 use super::request::{Operation, Rejected, Request, Webhook, parse};
 use super::validate::validate;
@@ -37,7 +38,12 @@ pub fn review(
 ) -> Result<(Vec<u8>, Record), Rejected> {
     let request = parse(body)?;
     let judge = || judge(webhook, &request, judging);
-    Ok(answered(&request, webhook, judging.on_failure, judge))
+    // Nothing of ours stands between a policy and whoever mends it.
+    let on_failure = match is_policy(&request) {
+        true => OnFailure::Allow,
+        false => judging.on_failure,
+    };
+    Ok(answered(&request, webhook, on_failure, judge))
 }
 
 /// The answer's bytes, and what there is to log, whatever `judge` does.
@@ -64,34 +70,44 @@ pub(super) fn answered(
 
 fn judge(webhook: Webhook, request: &Request<'_>, judging: Judging<'_>) -> Outcome {
     let Judging { context, today, .. } = judging;
-    let Some(entry) = subject(request) else {
+    let Some(object) = subject(request) else {
         return Outcome::allowed();
     };
-    match webhook {
-        Webhook::Mutate => mutate(request, &entry, context, today),
-        Webhook::Validate => validate(request, &entry, context, today),
+    if is_policy(request) {
+        return match (webhook, serde_json::from_str(object.get())) {
+            (Webhook::Validate, Ok(object)) => validate_policy(request, &object, context, today),
+            _ => Outcome::allowed(),
+        };
+    }
+    let entry = request.entry(object).filter(|entry| !entry.deleting);
+    match (webhook, entry) {
+        (_, None) => Outcome::allowed(),
+        (Webhook::Mutate, Some(entry)) => mutate(request, &entry, context, today),
+        (Webhook::Validate, Some(entry)) => validate(request, &entry, context, today),
     }
 }
 
-/// The ServiceEntry to look at; `None` for whatever is allowed untouched: other kinds,
-/// sub-resources, deletions, objects that are going away, and updates that leave the spec alone.
-fn subject(request: &Request<'_>) -> Option<ServiceEntry> {
-    let is_entry = request.kind.group == GROUP && request.kind.kind == "ServiceEntry";
+fn is_policy(request: &Request<'_>) -> bool {
+    request.is_about(spec::GROUP, spec::KIND)
+}
+
+/// The ServiceEntry or policy to look at; `None` for whatever is allowed untouched: other kinds,
+/// sub-resources, deletions, and updates that leave the spec alone.
+fn subject<'a>(request: &Request<'a>) -> Option<&'a RawValue> {
+    let is_judged = request.is_about(GROUP, "ServiceEntry") || is_policy(request);
     let operation = request.operation();
     let whole = request
         .sub_resource
         .as_deref()
         .unwrap_or_default()
         .is_empty();
-    if !is_entry || !whole || !matches!(operation, Operation::Create | Operation::Update) {
+    if !is_judged || !whole || !matches!(operation, Operation::Create | Operation::Update) {
         return None;
     }
     let object = request.object?;
-    let entry = request.entry(object)?;
-    if entry.deleting || request.old_object.is_some_and(|old| same_spec(object, old)) {
-        return None;
-    }
-    Some(entry)
+    let is_same = |old: &RawValue| same_spec(object, old);
+    let is_changed = !request.old_object.is_some_and(is_same);
+    is_changed.then_some(object)
 }
 
 /// Whether an update leaves the spec alone. The API server writes both by itself, so equal ones are

@@ -57,7 +57,7 @@ pub(super) fn repair_warning(
 
 /// How many findings are told at once: a person mends these, and is told of the next. So many warnings
 /// arrive whole, however long they are.
-const TOLD: usize = 16;
+pub(super) const TOLD: usize = 16;
 const _: () = assert!(TOLD * WARNING_CHARACTERS <= ALL_WARNINGS_CHARACTERS);
 
 /// Whoever is used to repairs, or has changed a label only, does not expect a denial.

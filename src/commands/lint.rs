@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use crate::mesh::FieldPath;
+use crate::mesh::{FieldPath, ServiceEntry};
 use crate::policy::checks::unreadable;
 use crate::policy::evaluator::{evaluate_mesh, in_force};
-use crate::policy::{Context, Severity, evaluate};
+use crate::policy::verdict;
+use crate::policy::{Context, Finding, Severity, evaluate};
 use crate::report::{ObjectName, Reported, Summary, write_human, write_json};
 use crate::state::Snapshot;
 
@@ -99,6 +100,7 @@ fn judge(workspace: &Workspace, snapshot: &Snapshot) -> Vec<Reported> {
             file: Some(*file),
             location: Some(problem.location.clone()),
             object: None,
+            expired: Vec::new(),
         })
         .collect();
     let mut all = Vec::new();
@@ -106,7 +108,10 @@ fn judge(workspace: &Workspace, snapshot: &Snapshot) -> Vec<Reported> {
         let findings = evaluate(&placed.entry, context);
         all.extend(findings.iter().cloned());
         let findings = in_force(findings, Some(&placed.entry), &context, today);
-        reported.extend(findings.into_iter().map(|finding| place(finding, placed)));
+        reported.extend(findings.into_iter().map(|finding| {
+            let expired = expired(&finding, &placed.entry, &context, today);
+            place(finding, placed, expired)
+        }));
     }
     reported.extend(of_mesh(context, &all, today));
     reported.sort_by_key(|one| {
@@ -122,27 +127,42 @@ fn judge(workspace: &Workspace, snapshot: &Snapshot) -> Vec<Reported> {
     reported
 }
 
-fn of_mesh(
-    context: Context<'_>,
-    findings: &[crate::policy::Finding],
-    today: jiff::civil::Date,
-) -> Vec<Reported> {
+fn of_mesh(context: Context<'_>, findings: &[Finding], today: jiff::civil::Date) -> Vec<Reported> {
     let findings = in_force(evaluate_mesh(context, findings), None, &context, today);
     let reported = findings.into_iter().map(|finding| Reported {
         finding,
         file: None,
         location: None,
         object: None,
+        expired: Vec::new(),
     });
     reported.collect()
 }
 
-fn place(finding: crate::policy::Finding, placed: &Placed) -> Reported {
+/// What would have kept it from being told until some day, as the webhook says it.
+fn expired(
+    finding: &Finding,
+    entry: &ServiceEntry,
+    context: &Context<'_>,
+    today: jiff::civil::Date,
+) -> Vec<String> {
+    let expired = verdict::in_force(finding, entry, context, today).expired;
+    let mut notes: Vec<String> = Vec::new();
+    for note in expired.into_iter().map(|expired| expired.note) {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
+}
+
+fn place(finding: Finding, placed: &Placed, expired: Vec<String>) -> Reported {
     let location = placed.document.locate(&finding.path);
     Reported {
         finding,
         file: Some(placed.file),
         location: Some(location),
         object: Some(ObjectName::of(&placed.document.value)),
+        expired,
     }
 }

@@ -7,6 +7,7 @@
     clippy::disallowed_macros
 )]
 
+pub mod advice;
 pub mod check;
 pub mod checks;
 mod claim;

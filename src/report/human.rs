@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::policy::Severity;
 use crate::policy::fix::{Fix, Operation, Safety};
-use crate::policy::{Finding, Severity};
 use crate::source::{Skipped, SourceFile};
 
 use super::Reported;
@@ -63,17 +63,19 @@ fn draw(reported: &Reported, files: &[SourceFile], styled: bool) -> String {
         id: &finding.check.to_string(),
         title: &what,
         label: "",
-        help: &help(finding),
+        help: &help(reported),
     };
     snippet.draw(styled)
 }
 
-fn help(finding: &Finding) -> Vec<String> {
+fn help(reported: &Reported) -> Vec<String> {
+    let finding = &reported.finding;
     let mut help = Vec::new();
     if !finding.edit.is_empty() {
         help.push(finding.edit.clone());
     }
     help.extend(finding.fix.as_ref().map(fix_in_words));
+    help.extend(reported.expired.iter().cloned());
     help
 }
 

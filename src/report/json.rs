@@ -49,6 +49,7 @@ fn row(reported: &Reported, files: &[SourceFile]) -> Value {
         })),
         "proxies": proxies,
         "evidence": evidence.map(|evidence: Evidence| evidence.to_string()),
+        "expired": reported.expired,
         "fix": finding.fix.as_ref().map(fix),
     })
 }

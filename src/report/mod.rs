@@ -37,6 +37,8 @@ pub struct Reported {
     pub location: Option<Location>,
     /// Which object.
     pub object: Option<ObjectName>,
+    /// Exemptions that covered it until they expired, each with what to do.
+    pub expired: Vec<String>,
 }
 
 impl Reported {

@@ -5,11 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::policy::PolicySet;
-use crate::policy::compile::Place;
-use crate::policy::spec::ConnectProxyPolicy;
+use crate::policy::compile::{Place, compile_object};
 
 use super::policy_status::Standing;
-use super::policy_text::told;
 
 /// The policies of a cluster, by name, each as it was last good.
 #[derive(Debug, Default)]
@@ -149,11 +147,9 @@ fn name_of(object: &Value) -> String {
 }
 
 fn compile(object: &Value) -> Result<PolicySet, String> {
-    let policy = serde_path_to_error::deserialize::<_, ConnectProxyPolicy>(object);
-    let policy = policy.map_err(|error| told(&error).message)?;
-    PolicySet::compile_where(&[policy], Place::Cluster).map_err(|faults| {
-        let faults = faults.iter();
-        let faults = faults.map(|(_, fault)| format!("{}: {}", fault.path, fault.message));
+    let compiled = compile_object(object, Place::Cluster);
+    compiled.map(|(_, policy)| policy).map_err(|faults| {
+        let faults = faults.iter().map(ToString::to_string);
         faults.collect::<Vec<_>>().join("; ")
     })
 }

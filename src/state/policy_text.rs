@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use serde_path_to_error::Segment;
 
 use crate::mesh::FieldPath;
 use crate::policy::PolicySet;
-use crate::policy::compile::{Invalid, Place};
-use crate::policy::spec::{ConnectProxyPolicy, KIND};
+use crate::policy::compile::{Place, Remark};
+use crate::policy::spec::{ConnectProxyPolicy, KIND, Unreadable};
 use crate::source::{self, Collected, Document, Location, SourceFile};
 
 /// Policies that cannot be used: each fault on a line of its own, as `file:line:column: message`.
@@ -77,13 +76,9 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn fault(&self, invalid: &Invalid) -> String {
+    fn fault(&self, invalid: &Remark) -> String {
         let location = self.document.locate(&invalid.path);
-        at(
-            &self.file,
-            &location,
-            &format!("{}: {}", invalid.path, invalid.message),
-        )
+        at(&self.file, &location, &invalid.to_string())
     }
 
     /// Names are how proxies find their policy: with two of one name, each would be judged by both.
@@ -116,7 +111,7 @@ fn read_file(file: &SourceFile, policies: &mut Vec<Loaded>, faults: &mut Vec<Str
         faults.push(format!("{}: {}", file.name, skipped.reason));
     }
     for document in reading.documents {
-        match serde_path_to_error::deserialize::<_, ConnectProxyPolicy>(document.value.clone()) {
+        match ConnectProxyPolicy::read(&document.value) {
             Ok(policy) => policies.push(Loaded {
                 file: file.name.clone(),
                 document,
@@ -127,12 +122,8 @@ fn read_file(file: &SourceFile, policies: &mut Vec<Loaded>, faults: &mut Vec<Str
     }
 }
 
-/// Says what is wrong where; for an unknown field also which known one is nearest.
-fn explain(
-    file: &str,
-    document: &Document,
-    error: &serde_path_to_error::Error<serde_json::Error>,
-) -> String {
+/// Says what is wrong where.
+fn explain(file: &str, document: &Document, unreadable: &Unreadable) -> String {
     let kind = document.value.get("kind").and_then(Value::as_str);
     if kind != Some(KIND) {
         let found = kind.unwrap_or("no kind");
@@ -143,77 +134,18 @@ fn explain(
             &format!("expected kind {KIND}, found {found}"),
         );
     }
-    let Told {
+    let Unreadable {
         path,
         of_key,
         message,
-    } = told(error);
+    } = unreadable;
     let location = match of_key {
-        true => document.locate_key(&path),
-        false => document.locate(&path),
+        true => document.locate_key(path),
+        false => document.locate(path),
     };
-    at(file, &location, &message)
-}
-
-/// What serde says of a document.
-pub(super) struct Told {
-    path: FieldPath,
-    /// Whether it is about the field's name, not its value.
-    of_key: bool,
-    /// With the field.
-    pub(super) message: String,
-}
-
-pub(super) fn told(error: &serde_path_to_error::Error<serde_json::Error>) -> Told {
-    let path = field_path(error.path());
-    let message = error.inner().to_string();
-    let Some(field) = unknown_field(&message) else {
-        let place = if path.segments().is_empty() {
-            String::new()
-        } else {
-            format!("{path}: ")
-        };
-        return Told {
-            path,
-            of_key: false,
-            message: format!("{place}{message}"),
-        };
+    let invalid = Remark {
+        path: path.clone(),
+        message: message.clone(),
     };
-    let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-    let nearest = known
-        .iter()
-        .max_by(|a, b| similarity(field, a).total_cmp(&similarity(field, b)));
-    // The path may or may not end in the field itself.
-    let named = path
-        .segments()
-        .last()
-        .is_some_and(|last| matches!(last, crate::mesh::Segment::Key(key) if &**key == field));
-    let whole = if named { path } else { path.key(field) };
-    let hint = nearest
-        .map(|nearest| format!("; did you mean `{nearest}`?"))
-        .unwrap_or_default();
-    let known = known.join(", ");
-    Told {
-        message: format!("{whole}: unknown field `{field}`{hint} (known here: {known})"),
-        path: whole,
-        of_key: true,
-    }
-}
-
-fn similarity(a: &str, b: &str) -> f64 {
-    strsim::jaro_winkler(&a.to_ascii_lowercase(), &b.to_ascii_lowercase())
-}
-
-/// The field of serde's "unknown field `x`, expected …".
-fn unknown_field(message: &str) -> Option<&str> {
-    message.strip_prefix("unknown field `")?.split('`').next()
-}
-
-fn field_path(path: &serde_path_to_error::Path) -> FieldPath {
-    path.iter()
-        .fold(FieldPath::root(), |path, segment| match segment {
-            Segment::Seq { index } => path.index(*index),
-            Segment::Map { key } => path.key(key),
-            Segment::Enum { .. } | Segment::Unknown => path,
-        })
+    at(file, &location, &invalid.to_string())
 }

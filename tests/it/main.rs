@@ -14,6 +14,7 @@ mod fidelity;
 mod layering;
 mod manifests;
 mod messages;
+mod policies;
 mod properties;
 mod random;
 mod readme;

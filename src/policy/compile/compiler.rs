@@ -16,13 +16,13 @@ use crate::policy::spec::{
     self, ConnectProxyPolicy, LabelOperator, LabelSelector, Mode, PolicySpec,
 };
 
-use super::{Exemption, Invalid, Place, Policy};
+use super::{Exemption, Place, Policy, Remark};
 
 #[derive(Default)]
 pub(super) struct Compiler {
     place: Place,
     pub(super) proxies: Vec<Proxy>,
-    pub(super) invalid: Vec<Invalid>,
+    pub(super) invalid: Vec<Remark>,
     pub(super) outbound: Option<OutboundPolicy>,
     pub(super) version: Option<IstioVersion>,
     pub(super) root_namespace: Option<Box<str>>,
@@ -39,7 +39,7 @@ impl Compiler {
 
     fn reject(&mut self, path: FieldPath, message: impl Into<String>) {
         let message = message.into();
-        self.invalid.push(Invalid { path, message });
+        self.invalid.push(Remark { path, message });
     }
 
     pub(super) fn policy(&mut self, document: &ConnectProxyPolicy) -> Policy {

@@ -4,8 +4,10 @@ mod compiler;
 mod glob;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jiff::civil::Date;
+use serde_json::Value;
 
 use crate::mesh::FieldPath;
 use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
@@ -15,7 +17,7 @@ use super::checks;
 use super::namespaces::{NAME_LABEL, Namespace};
 use super::proxy::{Evidence, Proxy, ProxyIndex};
 use super::spec::{
-    ConnectProxyPolicy, Existing, LabelSelector, Mode, OnUnsafe, PolicySpec, Ranges,
+    ConnectProxyPolicy, Existing, LabelSelector, Mode, OnUnsafe, PolicySpec, Ranges, Unreadable,
 };
 use compiler::Compiler;
 
@@ -65,13 +67,41 @@ pub enum Place {
     Cluster,
 }
 
-/// A field of a policy that cannot be used.
+/// A field of a policy, and what is to be said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
+pub struct Remark {
     /// The field.
     pub path: FieldPath,
-    /// What is wrong, and what belongs there.
+    /// What is wrong, and the way out.
     pub message: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.segments() {
+            [] => f.write_str(&self.message),
+            _ => write!(f, "{}: {}", self.path, self.message),
+        }
+    }
+}
+
+/// Reads and compiles one object.
+///
+/// # Errors
+/// What keeps it from being a policy: the first field that cannot be read, else every one that cannot
+/// be used.
+pub fn compile_object(
+    object: &Value,
+    place: Place,
+) -> Result<(ConnectProxyPolicy, PolicySet), Vec<Remark>> {
+    let document = ConnectProxyPolicy::read(object).map_err(|unreadable| {
+        let Unreadable { path, message, .. } = unreadable;
+        vec![Remark { path, message }]
+    })?;
+    match PolicySet::compile_where(std::slice::from_ref(&document), place) {
+        Ok(set) => Ok((document, set)),
+        Err(faults) => Err(faults.into_iter().map(|(_, fault)| fault).collect()),
+    }
 }
 
 /// Every policy in force, with the proxies they declare.
@@ -97,7 +127,7 @@ impl PolicySet {
     ///
     /// # Errors
     /// The invalid fields, if there are any: an invalid policy is never applied in part.
-    pub fn compile(documents: &[ConnectProxyPolicy]) -> Result<Self, Vec<(usize, Invalid)>> {
+    pub fn compile(documents: &[ConnectProxyPolicy]) -> Result<Self, Vec<(usize, Remark)>> {
         Self::compile_where(documents, Place::Offline)
     }
 
@@ -108,7 +138,7 @@ impl PolicySet {
     pub fn compile_where(
         documents: &[ConnectProxyPolicy],
         place: Place,
-    ) -> Result<Self, Vec<(usize, Invalid)>> {
+    ) -> Result<Self, Vec<(usize, Remark)>> {
         let mut set = Self::default();
         let mut proxies = Vec::new();
         let mut invalid = Vec::new();

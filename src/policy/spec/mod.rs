@@ -5,6 +5,7 @@
 //! `kubectl explain` shows it. The lengths are what the API server's estimate of a rule's cost needs;
 //! a file has none.
 
+mod reading;
 mod rules;
 mod status;
 
@@ -15,6 +16,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+pub use reading::Unreadable;
 pub use status::{Condition, ConditionStatus, PolicyStatus, ProxyCounts, READY};
 
 /// The API group of policies.

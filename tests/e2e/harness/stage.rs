@@ -97,7 +97,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Applies `manifests/`, with the port, the authority and the validating webhook's failurePolicy
+    /// Applies `manifests/`, with the port, the authority and the failurePolicy for ServiceEntries
     /// filled in.
     pub(crate) fn register(&self, failure_policy: FailurePolicy) {
         self.plane.apply(&self.service().to_string());
@@ -105,11 +105,12 @@ impl<'a> Stage<'a> {
             let text = fs::read_to_string(repository("manifests").join(manifest));
             let mut object: Value =
                 serde_saphyr::from_str(&text.expect("a manifest")).expect("YAML");
-            let webhook = &mut object["webhooks"][0];
-            webhook["clientConfig"]["service"]["port"] = self.address.port().into();
-            webhook["clientConfig"]["caBundle"] = self.certificate.authority_bundle().into();
+            for webhook in object["webhooks"].as_array_mut().expect("webhooks") {
+                webhook["clientConfig"]["service"]["port"] = self.address.port().into();
+                webhook["clientConfig"]["caBundle"] = self.certificate.authority_bundle().into();
+            }
             if manifest.starts_with("validating") {
-                webhook["failurePolicy"] = format!("{failure_policy:?}").into();
+                object["webhooks"][0]["failurePolicy"] = format!("{failure_policy:?}").into();
             }
             self.plane.apply(&object.to_string());
         }

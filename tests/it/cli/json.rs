@@ -34,6 +34,7 @@ fn a_row_has_every_key_of_the_contract() {
         },
         "proxies": ["corp-squid"],
         "evidence": "declared",
+        "expired": [],
         "fix": {
             "safety": "safe",
             "edits": [
@@ -69,7 +70,7 @@ fn rows_without_a_place_keep_their_keys() {
         let expected = json!([{
             "check": "TG017", "severity": "error", "message": null,
             "file": null, "line": null, "column": null, "path": null, "object": null,
-            "proxies": ["10.20.0.5"], "evidence": "declared", "fix": null
+            "proxies": ["10.20.0.5"], "evidence": "declared", "expired": [], "fix": null
         }]);
         assert_eq!(Value::from(rows), expected, "{directory}");
 
@@ -86,7 +87,7 @@ fn rows_without_a_place_keep_their_keys() {
     let expected = json!([{
         "check": "TG000", "severity": "error", "message": null,
         "file": "broken/a.yaml", "line": 1, "column": 4, "path": null, "object": null,
-        "proxies": [], "evidence": null, "fix": null
+        "proxies": [], "evidence": null, "expired": [], "fix": null
     }]);
     assert_eq!(Value::from(rows), expected);
 }

@@ -1,5 +1,7 @@
 //! `lint`: which status it ends with, which files it reads, and what is found where.
 
+use serde_json::json;
+
 use super::{PROTOCOL_LINE, bad, entry, good, policy, policy_and, suspect};
 use crate::support::{Files, run};
 
@@ -283,5 +285,39 @@ fn what_a_policy_lets_through_is_not_reported() {
             Some(i32::from(!expected.is_empty())),
             "{ended}"
         );
+    }
+}
+
+/// An exemption, and what the finding that it is for comes to; its date decides, and nothing else.
+#[test]
+fn an_exemption_that_has_expired_is_told_with_its_finding() {
+    let note = "the exemption in policy corporate expired on 2024-03-31; mend the finding or renew it (team-net: moves in Q1)";
+    for (exemption, is_told, notes) in [
+        (
+            "checks: [TG001], owner: team-net, expires: 2024-03-31",
+            true,
+            vec![note],
+        ),
+        (
+            "checks: [TG001], owner: team-net, expires: 9999-12-31",
+            false,
+            vec![],
+        ),
+        ("checks: [TG001]", false, vec![]),
+        ("checks: [TG002], expires: 2024-03-31", true, vec![]),
+        ("namespace: prod, expires: 2024-03-31", true, vec![]),
+    ] {
+        let policy = policy_and(&format!(
+            "exemptions: [{{reason: moves in Q1, {exemption}}}]"
+        ));
+        let files = Files::new(&[("policy.yaml", policy), ("bad.yaml", bad())]);
+        let line = "lint --policy policy.yaml bad.yaml";
+        let rows = run(files.path(), &format!("{line} --format json"), b"").rows();
+        let told = rows.iter().find(|row| row["check"] == "TG001");
+        assert_eq!(told.is_some(), is_told, "{exemption}: {rows:?}");
+        let found = told.map_or(json!([]), |row| row["expired"].clone());
+        assert_eq!(found, json!(notes), "{exemption}");
+        let human = run(files.path(), line, b"");
+        assert_eq!(human.stdout.contains(note), !notes.is_empty(), "{human}");
     }
 }
