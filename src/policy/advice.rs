@@ -171,7 +171,7 @@ mod tests {
             let squid = "{proxies: [{name: squid, hosts: [squid.corp], addresses: [10.20.0.5], ports: [3128]}]}";
             // What it said before, and what it says now, are no two policies.
             let in_force = compiled(&[own.clone(), policy("other", squid)]);
-            let found = advice(&own, &compiled(&[own.clone()]), &in_force, date(2026, 11, 21));
+            let found = advice(&own, &compiled(std::slice::from_ref(&own)), &in_force, date(2026, 11, 21));
             let found: Vec<String> = found.iter().map(ToString::to_string).collect();
             assert_eq!(found, said, "{spec}");
         }

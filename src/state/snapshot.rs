@@ -27,7 +27,7 @@ pub struct Snapshot {
     /// Whether sidecars capture DNS, whatever the policies say.
     pub captures_dns: bool,
     /// The cluster's namespaces; none without a cluster.
-    pub namespaces: Option<Arc<Namespaces>>,
+    pub namespaces: Arc<Namespaces>,
 }
 
 impl Snapshot {
@@ -38,7 +38,7 @@ impl Snapshot {
             mesh: &self.mesh,
             sees_mesh: self.sees_mesh,
             environment: self.environment(),
-            namespaces: self.namespaces.as_deref(),
+            namespaces: Some(&self.namespaces),
         }
     }
 

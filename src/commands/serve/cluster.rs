@@ -22,6 +22,7 @@ use crate::policy::spec::{API_VERSION, GROUP, KIND, PLURAL, VERSION};
 use crate::server::metrics::Metrics;
 
 use super::leadership::Leadership;
+use super::namespaces;
 use super::policies::Policies;
 use super::status::StatusWriter;
 
@@ -151,6 +152,13 @@ impl Cluster {
     /// Has [`Self::first_view`] wait for something that was begun elsewhere, too.
     pub(super) fn await_first_view(&mut self, called: &'static str, first: oneshot::Receiver<()>) {
         self.first_views.push((called, first));
+    }
+
+    /// Keeps the labels of namespaces as the cluster has them.
+    pub(super) fn follow_namespaces(&mut self, policies: Arc<Policies>) {
+        let kind = namespaces::kind(&self.client);
+        let tell = move |news| policies.namespaces_changed(news);
+        self.follow(kind, namespaces::labelled, tell);
     }
 
     /// Waits until it is known what there is of everything that is followed, or that cannot be told for long.

@@ -5,6 +5,7 @@ mod cluster;
 mod descriptors;
 mod leadership;
 mod log;
+mod namespaces;
 mod policies;
 mod reload;
 mod samples;
@@ -98,6 +99,7 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     if let Some(cluster) = &mut cluster {
         cluster.follow_policies(Arc::clone(&policies));
         cluster.follow_workloads(&policies);
+        cluster.follow_namespaces(Arc::clone(&policies));
         cluster.first_view().await;
     }
     let trial = match &source {

@@ -8,7 +8,9 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::commands::arguments::PolicyArguments;
+use crate::discovery::watch::News;
 use crate::policy::PolicySet;
+use crate::policy::namespaces::Namespaces;
 use crate::policy::proxy::Evidence;
 use crate::policy::spec::PolicyStatus;
 use crate::server::metrics::{Metrics, Reload};
@@ -16,6 +18,7 @@ use crate::state::{
     Change, PolicyFileError, PolicyResources, SharedSnapshot, Snapshot, Surroundings,
 };
 
+use super::namespaces::{self, Labelled};
 use super::trial;
 use super::workloads::{Workloads, observed};
 
@@ -49,6 +52,7 @@ struct Parts {
     in_force: Arc<PolicySet>,
     /// The same with the proxies that workloads are told of.
     observing: Arc<PolicySet>,
+    namespaces: Arc<Namespaces>,
 }
 
 impl Policies {
@@ -70,6 +74,7 @@ impl Policies {
             hidden: BTreeSet::new(),
             observing: Arc::clone(&in_force),
             in_force,
+            namespaces: Arc::default(),
         };
         let policies = Self {
             arguments: arguments.clone(),
@@ -125,6 +130,15 @@ impl Policies {
         let mut parts = self.parts();
         let changed = parts.resources.delete(name);
         self.settle(&mut parts, changed);
+    }
+
+    /// The cluster has told something of its namespaces.
+    pub(super) fn namespaces_changed(&self, news: News<Labelled>) {
+        let mut parts = self.parts();
+        if let Some(changed) = namespaces::after(&parts.namespaces, news) {
+            parts.namespaces = Arc::new(changed);
+            self.publish(&parts);
+        }
     }
 
     /// The cluster does not tell which policies it has.
@@ -255,7 +269,10 @@ impl Policies {
     /// Puts what all parts come to in force.
     fn publish(&self, parts: &Parts) -> Arc<Snapshot> {
         let snapshot = self.arguments.snapshot_of(Arc::clone(&parts.observing));
-        self.shared.publish(snapshot)
+        self.shared.publish(Snapshot {
+            namespaces: Arc::clone(&parts.namespaces),
+            ..snapshot
+        })
     }
 }
 

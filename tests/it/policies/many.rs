@@ -54,7 +54,7 @@ fn ten_thousand_proxies_are_claimed_as_if_each_was_looked_at() {
     let policies = state::load(&[files.path().join("large.yaml")]).expect("a good one");
     assert_eq!(policies.proxies.all().len(), PROXIES);
     let snapshot = Snapshot {
-        policies,
+        policies: policies.into(),
         ..Snapshot::default()
     };
     // Host, address, port, and at how many proxies at least.

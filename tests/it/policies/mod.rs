@@ -5,7 +5,7 @@ mod several;
 
 use std::collections::BTreeMap;
 
-use jiff::civil::date;
+use jiff::civil::{Date, date};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tunnelguard::admission::{Decision, Judging, OnFailure, Record, Webhook, review};
@@ -30,19 +30,28 @@ fn in_force(policies: &[Value]) -> Snapshot {
     let documents: Vec<_> = documents.map(|read| read.expect("a policy")).collect();
     let policies = PolicySet::compile_where(&documents, Place::Cluster);
     Snapshot {
-        policies: policies.expect("good ones"),
+        policies: policies.expect("good ones").into(),
         ..Snapshot::default()
     }
 }
 
-/// The answer to a request, in bytes and as `response`, and what is logged of it.
+/// The answer to a request on 2026-11-21, in bytes and as `response`, and what is logged of it.
 fn answer(webhook: Webhook, request: &Value, snapshot: &Snapshot) -> (Vec<u8>, Value, Record) {
+    answer_on(date(2026, 11, 21), webhook, request, snapshot)
+}
+
+fn answer_on(
+    today: Date,
+    webhook: Webhook,
+    request: &Value,
+    snapshot: &Snapshot,
+) -> (Vec<u8>, Value, Record) {
     let body = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request,
     });
     let judging = Judging {
         context: snapshot.context(),
-        today: date(2026, 11, 21),
+        today,
         on_failure: OnFailure::Deny,
     };
     let (bytes, record) =
@@ -152,5 +161,24 @@ fn faults_without_end_are_counted() {
         let message = response["status"]["message"].as_str().expect("a message");
         let told: Vec<&str> = message.lines().collect();
         assert_eq!((told.len(), told[lines - 1]), (lines, last));
+    }
+}
+
+/// What docs/operations.md shows step by step is what was typed and printed in the end-to-end cases.
+#[test]
+fn the_steps_in_the_documentation_are_those_of_the_transcripts() {
+    let page = text_of("docs/operations.md");
+    let (_, steps) = page.split_once("## A policy, step by step").expect("steps");
+    let (steps, _) = steps.split_once("\n## ").expect("a section behind them");
+    let cases = ["policy-judged", "policy-namespaces", "policy-exemption"];
+    let transcripts = cases.map(|case| text_of(&format!("tests/e2e/cases/{case}/transcript.txt")));
+    let transcripts = transcripts.join("\n");
+    let shown = steps.split("```").skip(1).step_by(2);
+    let shown = shown.filter_map(|block| block.strip_prefix("console\n"));
+    let lines: Vec<&str> = shown.flat_map(str::lines).collect();
+    assert!(lines.len() > 20, "{lines:?}");
+    for line in lines {
+        let is_there = transcripts.lines().any(|printed| printed == line);
+        assert!(is_there, "docs/operations.md: in no transcript: {line}");
     }
 }

@@ -1,11 +1,14 @@
 //! Several policies say the same together, in whatever order the cluster tells of them.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tunnelguard::admission::Webhook;
 use tunnelguard::policy::PolicySet;
+use tunnelguard::policy::namespaces::Namespaces;
 use tunnelguard::state::{PolicyResources, Snapshot};
 
-use super::{answer, policy};
+use super::{answer, answer_on, policy};
 
 /// Four that speak of one proxy, each in its own way, and one that cannot be used.
 fn policies() -> Vec<Value> {
@@ -62,10 +65,10 @@ fn arrived(order: &[Value]) -> Snapshot {
     }
     let usable: Vec<&PolicySet> = resources.usable().map(|(_, policy)| policy).collect();
     let labels = [("tier".into(), "prod".into())].into();
-    let namespaces = [("prod".into(), labels), ("dev".into(), [].into())].into();
+    let namespaces: Namespaces = [("prod".into(), labels), ("dev".into(), [].into())].into();
     Snapshot {
-        policies: PolicySet::united(usable),
-        namespaces: Some(std::sync::Arc::new(namespaces)),
+        policies: PolicySet::united(usable).into(),
+        namespaces: Arc::new(namespaces),
         ..Snapshot::default()
     }
 }
@@ -149,5 +152,28 @@ fn the_strictest_holds_and_is_named() {
                 "{namespace} {there}: no {words:?} in {told}"
             );
         }
+    }
+}
+
+/// One exemption, and days as a clock that jumps may tell them: each decides by itself.
+#[test]
+fn an_exemption_holds_by_the_day_that_it_is() {
+    let exempt = &policies()[3];
+    let snapshot = arrived(std::slice::from_ref(exempt));
+    let request = create("prod", json!(["10.20.0.5"]));
+    for (day, decision) in [
+        ("2026-11-19", "allowed"),
+        ("2026-11-20", "allowed"),
+        ("2026-11-21", "denied"),
+        ("2026-11-20", "allowed"),
+        ("9999-12-31", "denied"),
+        ("1970-01-01", "allowed"),
+        ("2026-11-21", "denied"),
+    ] {
+        let today = day.parse().expect("a day");
+        let (_, response, record) = answer_on(today, Webhook::Validate, &request, &snapshot);
+        assert_eq!(record.decision.name(), decision, "{day}: {response}");
+        let told = response.to_string().contains("expired on 2026-11-20");
+        assert_eq!(told, decision == "denied", "{day}: {response}");
     }
 }
