@@ -99,8 +99,11 @@ fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome>
             let lost = match reach.outcome {
                 // Closed because nobody declares it is another story: TG017.
                 Outcome::BlackHole => false,
-                // What it takes and cannot forward, were it for another entry of its host.
-                Outcome::NoEndpoints | Outcome::Hijacked => reach.caused || reach.taken,
+                // What it takes and forwards elsewhere, or not at all, because of another object of its
+                // host.
+                Outcome::NoEndpoints | Outcome::Hijacked | Outcome::Wrapped => {
+                    reach.caused || reach.taken
+                }
                 _ => reach.caused,
             };
             if lost {
@@ -144,6 +147,7 @@ fn captures(
     let fate = match outcome {
         Outcome::NotFound => "gets 404",
         Outcome::Hijacked => "is sent to this entry's endpoints",
+        Outcome::Wrapped => "is put into TLS by the DestinationRule of its host",
         _ => "is closed",
     };
     let path = match is_service {
@@ -257,6 +261,16 @@ spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name:
                 (
                     "another entry's listener takes the proxy's dials",
                     &sniffed,
+                    "",
+                ),
+                (
+                    "a DestinationRule of its host puts what it takes into TLS",
+                    "kind: DestinationRule\nmetadata: {name: rule}\nspec: {host: api.test, trafficPolicy: {tls: {mode: SIMPLE}}}\n---\nmetadata: {name: api}\nspec: {hosts: [api.test], ports: [{number: 3129, name: p, protocol: TCP}]}",
+                    "error",
+                ),
+                (
+                    "the same DestinationRule without TLS",
+                    "kind: DestinationRule\nmetadata: {name: rule}\nspec: {host: api.test, trafficPolicy: {tls: {mode: DISABLE}}}\n---\nmetadata: {name: api}\nspec: {hosts: [api.test], ports: [{number: 3129, name: p, protocol: TCP}]}",
                     "",
                 ),
                 ("nobody sees it", private, ""),

@@ -4,7 +4,7 @@
 use tunnelguard::mesh::service_entry::Registry;
 use tunnelguard::mesh::simulation::is_tunnelled;
 use tunnelguard::mesh::validation::validate;
-use tunnelguard::mesh::{Dial, MeshView, Outcome, ServiceEntry, Speech};
+use tunnelguard::mesh::{Dial, MeshView, Outcome, ServiceEntry, Speech, simulate};
 use tunnelguard::policy::evaluator::evaluate_mesh;
 use tunnelguard::policy::proxy::Proxy;
 use tunnelguard::policy::{Finding, Severity, evaluate};
@@ -12,6 +12,7 @@ use tunnelguard::policy::{Finding, Severity, evaluate};
 use super::Comparison;
 use super::dials::shown;
 use super::measure::Measured;
+use super::repairs::reviewed;
 use crate::lab::Met;
 
 impl Comparison<'_> {
@@ -26,14 +27,17 @@ impl Comparison<'_> {
         let of_mesh = evaluate_mesh(context, &all);
         let mut wrong = Vec::new();
         for one in measured {
-            // What one client is shown, its author keeps from the others.
-            let is_reached = one.owners.is_empty()
-                && measured.iter().any(|other| {
-                    (!other.owners.is_empty() || other.met == Met::Tunnel)
-                        && other.dial.address == one.dial.address
-                        && other.dial.port == one.dial.port
-                        && other.dial.speech == one.dial.speech
-                });
+            let mut same = measured.iter().filter(|other| {
+                other.dial.address == one.dial.address
+                    && other.dial.port == one.dial.port
+                    && other.dial.speech == one.dial.speech
+            });
+            // What one client is shown, its author keeps from the others; and what is left to chance for one
+            // is nothing to say of another.
+            let is_reached = same.any(|other| {
+                let is_taken = !other.owners.is_empty() || other.met == Met::Tunnel;
+                (one.owners.is_empty() && is_taken) || other.predicted == Outcome::Unknown
+            });
             if !is_reached {
                 wrong.extend(self.unfound(one, mesh, &of_entries, &of_mesh));
             }
@@ -162,9 +166,19 @@ impl Comparison<'_> {
         if concerned.any(|(entry, _)| self.is_tunnelled(entry, mesh)) {
             return None;
         }
-        let mut errors = of_entries.iter().filter(|(_, of)| has_error(of, one));
-        let found = errors.any(|(entry, _)| self.concerns(entry, one))
-            || (one.owners.is_empty() && has_error(of_mesh, one));
+        // Where a namespace's own entry of a host hides one that lets everyone else's CONNECT pass, a warning
+        // that it passes only because of that one is all there is to say.
+        let mut entries = mesh.entries();
+        let has_own = entries.any(|entry| *entry.namespace == *one.dial.namespace);
+        let least = |entry: &ServiceEntry| match has_own && entry.namespace != one.dial.namespace {
+            true => Severity::Warning,
+            false => Severity::Error,
+        };
+        let mut told = of_entries
+            .iter()
+            .filter(|(entry, of)| speaks(of, one, least(entry)));
+        let found = told.any(|(entry, _)| self.concerns(entry, one))
+            || (one.owners.is_empty() && speaks(of_mesh, one, Severity::Error));
         let (dial, met) = (shown(&one.dial), &one.met);
         (!found).then(|| {
             format!(
@@ -188,7 +202,8 @@ impl Comparison<'_> {
             let hijacked = matches!(one.met, Met::Hijacked(_)) && one.is_of(entry);
             // Nor can an error be held against what is not predicted, whoever's listener takes it.
             let is_of_port = error.port.is_none_or(|port| port == one.dial.port);
-            let open = one.predicted == Outcome::Unknown && is_of_port;
+            let open = is_of_port
+                && (one.predicted == Outcome::Unknown || self.is_elsewhere(entry, one, mesh));
             open || hijacked || (self.is_harm(one, mesh) && self.concerns(entry, one))
         });
         let (name, check) = (&entry.name, error.check);
@@ -197,6 +212,15 @@ impl Comparison<'_> {
                 "{name}: {check} says, and nothing shows it: {}",
                 error.message()
             )
+        })
+    }
+
+    /// Whether an entry takes what clients of the other family dial, whom the shape does not have.
+    fn is_elsewhere(&self, entry: &ServiceEntry, one: &Measured, mesh: &MeshView) -> bool {
+        reviewed(mesh, &one.dial).iter().skip(1).any(|dial| {
+            let prediction = simulate(mesh, dial, &self.environment());
+            let is_own = prediction.by.is_some_and(|by| by.entry == entry);
+            is_own && prediction.outcome.badness() != Some(0)
         })
     }
 
@@ -217,10 +241,12 @@ impl Comparison<'_> {
     }
 }
 
-/// Whether an error is about the dial's port.
-fn has_error(findings: &[Finding], one: &Measured) -> bool {
-    let mut errors = findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error);
-    errors.any(|finding| finding.port == Some(one.dial.port))
+/// Whether a finding at least that severe is about the dial's port.
+fn speaks(findings: &[Finding], one: &Measured, least: Severity) -> bool {
+    let mut severe = findings.iter().filter(|finding| finding.severity >= least);
+    // One finding may speak of several ports.
+    severe.any(|finding| {
+        let mut concerned = finding.proxies.iter().map(|concerned| Some(concerned.port));
+        finding.port == Some(one.dial.port) || concerned.any(|port| port == Some(one.dial.port))
+    })
 }

@@ -99,7 +99,7 @@ impl Comparison<'_> {
     ) -> (Measured, Option<String>) {
         let prediction = simulate(mesh, dial, &self.environment());
         let before = Counters::read();
-        let meant = meant(mesh, dial);
+        let meant = meant(mesh, dial, &prediction);
         let mut met = self.lab.dial(dial, &meant, 1);
         let may_differ = matches!(met, Met::Tunnel | Met::Wrapped);
         if may_differ && configuration.balances(&before.decided()) {
@@ -146,14 +146,15 @@ impl Comparison<'_> {
     }
 }
 
-/// Who else may answer a dial: those behind the Service whose ClusterIP it is, or behind the host to which
-/// istiod allocated the address.
-fn meant(mesh: &MeshView, dial: &Dial) -> Vec<IpAddr> {
+/// Who else may answer a dial: those behind the Service whose ClusterIP it is, unless somebody else is
+/// blamed for it, or behind the host to which istiod allocated the address.
+fn meant(mesh: &MeshView, dial: &Dial, prediction: &Prediction<'_>) -> Vec<IpAddr> {
     let mut meant = Vec::new();
     for entry in mesh.entries() {
         let is_service = entry.registry == Registry::Kubernetes
             && entry.port(dial.port).is_some()
-            && entry.lists(dial.address);
+            && entry.lists(dial.address)
+            && prediction.by.as_ref().is_none_or(|by| by.entry == entry);
         let mut given = entry.allocated.iter();
         let host = given.find(|(_, address)| *address == dial.address);
         if !is_service && host.is_none() {
@@ -183,9 +184,10 @@ fn blames(
     let Some(by) = &prediction.by else {
         return owners.is_empty();
     };
-    // The egress listener of a Sidecar has no routes of its hosts' other ports.
-    if owners.is_empty() && decision.is_http() && prediction.by_egress_of().is_some() {
-        return true;
+    // The egress listener of a Sidecar has routes of its hosts' other ports, or none.
+    if decision.is_http() && prediction.by_egress_of().is_some() {
+        let mut owners = owners.iter();
+        return owners.all(|owner| by.entry.hosts.iter().any(|host| **host == *owner.host));
     }
     // istiod leaves out the routes of a host whose other entry has the port as TCP: then that the port is
     // HTTP is all that is left of the one that made it so.

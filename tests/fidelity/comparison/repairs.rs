@@ -40,6 +40,13 @@ struct Candidate {
 }
 
 impl Candidate {
+    /// Whether another entry of the client's own namespace takes the dial: what that does to its own is no
+    /// other entry's to repair.
+    fn is_taken(&self, one: &Measured, mesh: &MeshView) -> bool {
+        let mut entries = mesh.entries().filter(|entry| **entry != self.entry);
+        entries.any(|entry| entry.namespace == one.dial.namespace && one.is_of(entry))
+    }
+
     /// Whether it is for this dial: one of a claimed proxy, by a client that sees the entry and to whom none
     /// of one of its hosts comes before it, its own or one exported to it by name.
     fn is_for(&self, dial: &Dial, mesh: &MeshView) -> bool {
@@ -161,7 +168,7 @@ impl Comparison<'_> {
         before.iter().zip(after).find_map(|(before, after)| {
             let dial = &after.dial;
             let is_for = candidate.is_for(dial, mesh) && self.is_spoken_of(dial, mesh);
-            let fails = is_for && after.badness() > 0;
+            let fails = is_for && after.badness() > 0 && !candidate.is_taken(after, mesh);
             let worse = after.badness() > before.badness();
             (fails || worse).then(|| {
                 let (dial, then, once) = (shown(dial), &after.met, &before.met);
@@ -171,9 +178,9 @@ impl Comparison<'_> {
     }
 }
 
-/// A dial as a review makes it, which does not know the client's labels; and those that clients of the
+/// First a dial as a review makes it, which does not know the client's labels; then those that clients of the
 /// other family make on its port, whom the shape does not have.
-fn reviewed(mesh: &MeshView, dial: &Dial) -> Vec<Dial> {
+pub(super) fn reviewed(mesh: &MeshView, dial: &Dial) -> Vec<Dial> {
     let entries = mesh
         .entries()
         .filter(|entry| entry.port(dial.port).is_some());
