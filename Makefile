@@ -110,5 +110,5 @@ crd: ## Write the CustomResourceDefinition anew, after an edit of src/policy/spe
 	cargo run --quiet --locked -- crd > target/crd.yaml && mv target/crd.yaml manifests/connectproxypolicy-crd.yaml
 
 .PHONY: bench
-bench: $(CONTROL_PLANE) ## Measure the decision core, the webhook and a create; see docs/performance.md
+bench: $(CONTROL_PLANE) ## Measure the decision core, the webhook, the index of workloads and a create; see docs/performance.md
 	CONTROL_PLANE=$(CONTROL_PLANE) cargo bench --locked

@@ -3,6 +3,7 @@
 
 pub mod env;
 pub mod index;
+pub mod names;
 pub mod observed;
 pub mod pods;
 pub mod watch;

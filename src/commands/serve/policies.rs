@@ -185,6 +185,11 @@ impl Policies {
         &self.workloads
     }
 
+    /// Whether any of them has DNS asked for the addresses of observed proxies.
+    pub(super) fn asks_dns(&self) -> bool {
+        self.parts().in_force.asks_dns()
+    }
+
     /// Workloads are told of other proxies, or others are.
     pub(super) fn observed_changed(&self) {
         if !self.workloads.take_changed() {

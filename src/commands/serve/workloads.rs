@@ -1,7 +1,10 @@
 //! The proxies that workloads are told of: what is followed for them, and how they come to be in force.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{self, ConfigMap};
 use kube::Client;
@@ -10,9 +13,10 @@ use kube::core::GroupVersionKind;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
-use crate::discovery::env::Conclusion;
+use crate::discovery::env::{Conclusion, Host};
 use crate::discovery::index::{ConfigMapValues, Index, Pod};
-use crate::discovery::observed::{Observed, observe};
+use crate::discovery::names::Names;
+use crate::discovery::observed::{MOST_PROXIES, Observed, observe};
 use crate::discovery::pods::{CLUSTER_PROXY, PodReader, is_cluster_proxy, read_cluster_proxy};
 use crate::discovery::watch::{self, Kind, NamespacedName, News};
 use crate::mesh::view::Mesh as _;
@@ -27,6 +31,9 @@ use super::policies::Policies;
 /// How long changes come together: a rollout is many, and each has all proxies indexed anew.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often it is looked which hosts DNS is to be asked for.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// How long a ConfigMap is left alone that could not be read.
 const RETRY: Duration = Duration::from_secs(8);
 
@@ -34,6 +41,10 @@ const RETRY: Duration = Duration::from_secs(8);
 #[derive(Default)]
 pub(super) struct Workloads {
     index: Mutex<Index>,
+    /// Where hosts lead, by DNS.
+    names: Mutex<BTreeMap<Box<str>, Vec<IpAddr>>>,
+    /// Whether one of them leads elsewhere since somebody asked.
+    renamed: AtomicBool,
     /// Somebody else may have become a user of something.
     changed: Notify,
     /// A Pod may refer to a ConfigMap that went by unread.
@@ -53,7 +64,12 @@ impl Workloads {
         let mut came = Observed::default();
         // Where no policy speaks of it, what is suspected counts.
         if policies.asks_for(Evidence::Observed) {
-            let addresses_of = |host: &str| addresses_of(host, mesh);
+            let names = self.names();
+            let addresses_of = |host: &str| {
+                let service = addresses_of(host, mesh);
+                let by_dns = names.get(host).filter(|_| service.is_empty());
+                by_dns.cloned().unwrap_or(service)
+            };
             came = observe(&mut policies.proxies, &index, addresses_of);
         }
         metrics.observes(came.proxies, came.left_out);
@@ -68,7 +84,23 @@ impl Workloads {
 
     /// Whether anything is used by others than when this was asked last.
     pub(super) fn take_changed(&self) -> bool {
-        self.index().take_changed()
+        let renamed = self.renamed.swap(false, Ordering::Relaxed);
+        self.index().take_changed() || renamed
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Vec<IpAddr>>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hosts for which DNS can be asked: Services are not looked up there.
+    fn hosts(&self) -> BTreeSet<Box<str>> {
+        let index = self.index();
+        let hosts = index.places().filter_map(|place| match &place.host {
+            Host::Name(name) if name.contains('.') => Some(name),
+            Host::Name(_) | Host::Address(_) => None,
+        });
+        let hosts = hosts.filter(|host| !host.ends_with(".svc.cluster.local"));
+        hosts.take(MOST_PROXIES).cloned().collect()
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
@@ -137,7 +169,7 @@ fn key(name: &NamespacedName) -> String {
 }
 
 /// Where the host of a Service leads.
-fn addresses_of(host: &str, mesh: &MeshView) -> Vec<std::net::IpAddr> {
+fn addresses_of(host: &str, mesh: &MeshView) -> Vec<IpAddr> {
     let known = mesh.with_host(host).into_iter();
     let mut services = known.filter(|ranked| ranked.entry.registry == Registry::Kubernetes);
     let service = services.next().map(|ranked| ranked.entry);
@@ -168,6 +200,7 @@ impl Cluster {
             // Nobody has to wait for it.
             let _ = known.send(());
             tokio::spawn(keep_asking(client, Arc::clone(&workloads)));
+            tokio::spawn(keep_resolving(Arc::clone(&policies)));
             loop {
                 workloads.changed.notified().await;
                 policies.observed_changed();
@@ -225,6 +258,37 @@ async fn keep_asking(client: Client, workloads: Arc<Workloads>) {
             }
         }
         workloads.changed.notify_one();
+    }
+}
+
+/// Asks DNS where the hosts of observed proxies are, while a policy wants it.
+async fn keep_resolving(policies: Arc<Policies>) {
+    let mut resolver = None;
+    loop {
+        sleep(LOOK).await;
+        let workloads = policies.workloads();
+        let hosts = match policies.asks_dns() {
+            true => workloads.hosts(),
+            false => BTreeSet::new(),
+        };
+        if hosts.is_empty() && workloads.names().is_empty() {
+            continue;
+        }
+        let resolver = match &mut resolver {
+            Some(resolver) => resolver,
+            none => match Names::of_system() {
+                Ok(names) => none.insert(names),
+                Err(error) => {
+                    tracing::warn!(%error, "DNS cannot be asked for observed proxies: /etc/resolv.conf cannot be used");
+                    return;
+                }
+            },
+        };
+        if resolver.refresh(&hosts, Instant::now()).await {
+            *workloads.names() = resolver.known();
+            workloads.renamed.store(true, Ordering::Relaxed);
+            workloads.changed.notify_one();
+        }
     }
 }
 

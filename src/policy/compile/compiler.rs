@@ -94,6 +94,7 @@ impl Compiler {
             existing: spec.existing,
             ranges: spec.ranges,
             observed: spec.observed.mode,
+            resolve: spec.observed.resolve,
             suspected: spec.suspected.mode,
             checks: self.checks(spec),
             overrides: self.overrides(spec),

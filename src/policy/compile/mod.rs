@@ -36,6 +36,8 @@ pub struct Policy {
     pub ranges: Ranges,
     /// The ceilings by evidence.
     pub observed: Mode,
+    /// Whether DNS is asked for the addresses of observed proxies.
+    pub resolve: bool,
     /// The ceiling for name evidence.
     pub suspected: Mode,
     checks: BTreeMap<CheckId, Mode>,
@@ -208,6 +210,11 @@ impl PolicySet {
     pub fn asks_for(&self, evidence: Evidence) -> bool {
         let mut policies = self.policies.iter();
         policies.any(|policy| policy.evidence_ceiling(evidence) != Mode::Off)
+    }
+
+    /// Whether any policy has DNS asked for the addresses of observed proxies.
+    pub fn asks_dns(&self) -> bool {
+        self.policies.iter().any(|policy| policy.resolve)
     }
 
     /// The shortest prefixes that a repair may keep: what the strictest policy says.

@@ -69,7 +69,7 @@ pub struct PolicySpec {
     pub proxies: Vec<ProxySpec>,
     /// The shortest prefix in `addresses` that a repair may keep.
     pub ranges: Ranges,
-    /// The ceiling for proxies learnt from workloads.
+    /// What is made of proxies learnt from workloads.
     pub observed: Observed,
     /// The ceiling for name evidence.
     pub suspected: Suspected,
@@ -191,17 +191,22 @@ impl Default for Ranges {
     }
 }
 
-/// The ceiling for proxies learnt from workloads.
+/// What is made of proxies learnt from workloads.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Observed {
     /// No finding on such evidence goes further than this.
     pub mode: Mode,
+    /// Whether DNS is asked for the addresses of their hosts.
+    pub resolve: bool,
 }
 
 impl Default for Observed {
     fn default() -> Self {
-        Self { mode: Mode::Audit }
+        Self {
+            mode: Mode::Audit,
+            resolve: false,
+        }
     }
 }
 
