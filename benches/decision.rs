@@ -16,8 +16,11 @@ use std::path::PathBuf;
 
 use criterion::{BenchmarkId, Criterion};
 use jiff::civil::date;
+use kube::api::DynamicObject;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
+use tunnelguard::discovery::mesh::{MeshKind, MeshObject};
+use tunnelguard::mesh::kubernetes::{EndpointSlice, read_service, with_slices};
 use tunnelguard::mesh::{Environment, MeshView, ServiceEntry};
 use tunnelguard::policy::proxy::{Evidence, Proxy, ProxyIndex, Users};
 use tunnelguard::policy::verdict::judge;
@@ -90,6 +93,54 @@ fn mesh(count: usize) -> MeshView {
     view
 }
 
+/// `count` Services on the same port, each with an endpoint: HTTP, TCP, sniffed and headless ones.
+fn services(count: usize) -> MeshView {
+    let mut view = MeshView::new();
+    for n in 0..count {
+        let n32 = n as u32;
+        let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 96, 0, 0]) + n32);
+        let pod = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 244, 0, 0]) + n32);
+        let (name, namespace) = (format!("service-{n}"), format!("team-{}", n % 500));
+        let (port, ip) = match n % 4 {
+            0 => ("http", address.to_string()),
+            1 => ("tcp", address.to_string()),
+            2 => ("squid", address.to_string()),
+            _ => ("tcp", "None".to_owned()),
+        };
+        let service = json!({
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"clusterIP": ip, "selector": {"app": "a"}, "ports": [{"name": port, "port": 3128}]},
+        });
+        let slice = json!({
+            "metadata": {"namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
+            "ports": [{"name": port, "port": 3128}], "endpoints": [{"addresses": [pod]}],
+        });
+        let slice = EndpointSlice::read(&slice).unwrap();
+        view.upsert(with_slices(read_service(&service).unwrap(), &[&slice]));
+    }
+    view
+}
+
+/// An entry of its own host and address, as the API server sends it.
+fn stored(n: u32) -> String {
+    let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 128, 0, 0]) + n);
+    let text = entry(&format!("host-{n}.test"), &address.to_string(), 3128, "TCP");
+    let name = format!("\"name\":\"entry-{n}\"");
+    text.replacen("\"name\":\"corporate-proxy\"", &name, 1)
+}
+
+/// A view of entries, from what the API server sends of them.
+fn build(texts: &[String]) -> MeshView {
+    let mut view = MeshView::new();
+    for text in texts {
+        let object: DynamicObject = serde_json::from_str(text).unwrap();
+        if let Some(MeshObject::ServiceEntry(entry)) = MeshKind::ServiceEntry.read(object) {
+            view.upsert(entry);
+        }
+    }
+    view
+}
+
 fn bench(criterion: &mut Criterion) {
     let ordinary = entry("api.partner.example", "203.0.113.7", 8443, "HTTPS");
     let correct = entry("proxy-0.corp", "10.20.0.0", 3128, "TCP");
@@ -121,6 +172,17 @@ fn bench(criterion: &mut Criterion) {
             });
         }
     }
+    for count in ENTRIES {
+        let mesh = services(count);
+        for (name, text) in [("services-correct", &correct), ("services-broken", &broken)] {
+            group.bench_function(BenchmarkId::new(name, count), |b| {
+                b.iter(|| decide(black_box(text), &policies, &mesh, true));
+            });
+        }
+    }
+    let texts: Vec<String> = (0..100_000).map(stored).collect();
+    group.sample_size(10);
+    group.bench_function("build", |b| b.iter(|| build(black_box(&texts))));
     group.finish();
     println!("\nThe entry has {} bytes.", correct.len());
 }
@@ -167,7 +229,21 @@ fn ratios() {
             "view-broken/100000",
             "view-broken/100",
         ),
+        (
+            "correct entry, 100,000 ÷ 100 Services in view",
+            "services-correct/100000",
+            "services-correct/100",
+        ),
+        (
+            "broken entry, 100,000 ÷ 100 Services in view",
+            "services-broken/100000",
+            "services-broken/100",
+        ),
     ];
+    if let Some(build) = median("build") {
+        let seconds = build / 1e9;
+        println!("\nA view of 100,000 entries is built in {seconds:.2} s, reading them included.");
+    }
     println!("\n{:<48} {:>8}", "ratio of medians in this run", "");
     for (label, a, b) in rows {
         match (median(a), median(b)) {

@@ -50,7 +50,7 @@ pub(super) fn mutate(
     // The first repair stands for many.
     let (object, changed) = (request.object_name(), changes.in_brief());
     let warning = mended.iter().take(1);
-    let warning = warning.map(|first| repair_warning(first, &object, &changed, context.sees_mesh));
+    let warning = warning.map(|first| repair_warning(first, &object, &changed, unseen(&context)));
     let answer = Answer {
         patch: Some(patch),
         warnings: warning.collect(),
@@ -61,4 +61,13 @@ pub(super) fn mutate(
         ..Answer::default()
     };
     Outcome::new(answer, Decision::Repaired, &mended)
+}
+
+/// What is said where not everything was seen.
+fn unseen(context: &Context<'_>) -> &'static str {
+    match (context.sees_mesh, context.mesh.is_empty()) {
+        (true, _) => "",
+        (false, true) => "; judged by this object alone",
+        (false, false) => "; judged by a part of the mesh",
+    }
 }

@@ -44,12 +44,8 @@ pub(super) fn repair_warning(
     finding: &Finding,
     object: &str,
     changes: &str,
-    sees_mesh: bool,
+    unseen: &str,
 ) -> String {
-    let unseen = match sees_mesh {
-        true => "",
-        false => "; judged by this object alone",
-    };
     fitted(finding, object, |brief| {
         format!("repaired: {changes}, otherwise {}{unseen}", brief.fate)
     })
@@ -197,11 +193,11 @@ mod tests {
                 "TG001 prod/two spec.ports[0].protocol HTTP: CONNECT to {proxies} gets 404; set TCP (tunnelguard explain TG001)"
             );
             assert_eq!(warning(&finding, "prod/two"), said);
-            for (sees_mesh, unseen) in [(true, ""), (false, "; judged by this object alone")] {
+            for unseen in ["", "; judged by this object alone"] {
                 let said = format!(
                     "TG001 prod/two spec.ports[0].protocol repaired: HTTP→TCP, otherwise CONNECT to {proxies} gets 404{unseen} (tunnelguard explain TG001)"
                 );
-                let found = repair_warning(&finding, "prod/two", "HTTP→TCP", sees_mesh);
+                let found = repair_warning(&finding, "prod/two", "HTTP→TCP", unseen);
                 assert_eq!(found, said);
             }
         }

@@ -3,6 +3,8 @@
 
 pub mod env;
 pub mod index;
+pub mod mesh;
+pub mod mesh_config;
 pub mod names;
 pub mod observed;
 pub mod pods;

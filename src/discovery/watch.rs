@@ -29,6 +29,8 @@ pub struct Kind<K> {
     pub called: &'static str,
     /// Where they are asked for; the first that the cluster knows is taken.
     pub apis: Vec<Api<K>>,
+    /// Only those of this name, if not all.
+    pub name: Option<&'static str>,
 }
 
 /// What there is to tell of a kind.
@@ -84,7 +86,11 @@ impl Kind<DynamicObject> {
             Api::all_with(client.clone(), &resource)
         };
         let apis = versions.iter().map(api).collect();
-        Self { called, apis }
+        Self {
+            called,
+            apis,
+            name: None,
+        }
     }
 }
 
@@ -110,6 +116,10 @@ where
         known: Some(known),
         logged: None,
         pauses: Pauses::default(),
+        config: match kind.name {
+            Some(name) => watcher::Config::default().fields(&format!("metadata.name={name}")),
+            None => watcher::Config::default(),
+        },
     };
     let following = tokio::spawn(follower.keep_following(kind.apis));
     tokio::spawn(async move {
@@ -132,6 +142,7 @@ struct Follower<K, V> {
     /// The failure that was logged last.
     logged: Option<String>,
     pauses: Pauses,
+    config: watcher::Config,
 }
 
 impl<K, V> Follower<K, V>
@@ -157,7 +168,8 @@ where
 
     /// Until the cluster knows no such resource.
     async fn follow_one(&mut self, api: &Api<K>) {
-        let begin = || watcher(api.clone(), watcher::Config::default()).boxed();
+        let config = self.config.clone();
+        let begin = || watcher(api.clone(), config.clone()).boxed();
         let mut events = begin();
         let mut listed = Vec::new();
         // It never ends by itself.

@@ -174,6 +174,15 @@ impl Server {
         }
     }
 
+    /// Answers probes, and nothing else, until `ready` is done: what a review needs may take a while, and a
+    /// process that is not found alive meanwhile is killed.
+    pub async fn await_ready<T>(&mut self, ready: impl Future<Output = T>) -> T {
+        tokio::select! {
+            never = self.health.serve() => match never {},
+            done = ready => done,
+        }
+    }
+
     /// Serves until `shutdown` ends, with how long to linger; then, in this order:
     ///
     /// 1. is no longer ready, but serves on for that long, ending each connection with an answer:

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::mesh::simulation::Environment;
-use crate::mesh::{MeshView, simulation};
+use crate::mesh::{MeshConfig, MeshView, simulation};
 use crate::policy::namespaces::Namespaces;
 use crate::policy::{Context, PolicySet};
 
@@ -20,7 +20,9 @@ pub struct Snapshot {
     pub mesh: Arc<MeshView>,
     /// Whether `mesh` is all there is, or nothing but the object at hand is known.
     pub sees_mesh: bool,
-    /// Overrides the policies' outbound policy.
+    /// What the mesh itself says that it is set to.
+    pub mesh_config: Option<MeshConfig>,
+    /// Overrides the mesh's and the policies' outbound policy.
     pub outbound: Option<simulation::OutboundPolicy>,
     /// Overrides the policies' version of Istio.
     pub version: Option<simulation::IstioVersion>,
@@ -42,14 +44,20 @@ impl Snapshot {
         }
     }
 
-    /// What the mesh is set to: the command line's word, else the policies', else the default.
+    /// What the mesh is set to: the command line's word, else the mesh's own, else the policies', else the
+    /// default. DNS is captured where any of them says so.
     pub fn environment(&self) -> Environment<'_> {
+        let (own, policies) = (self.mesh_config.as_ref(), &self.policies);
+        let outbound = self.outbound.or(own.map(|own| own.outbound));
+        let root = own.and_then(|own| own.root_namespace.as_deref());
         Environment {
-            outbound: self.outbound.or(self.policies.outbound).unwrap_or_default(),
-            version: self.version.or(self.policies.version).unwrap_or_default(),
-            names: Some(self.policies.proxies.names()),
-            root_namespace: self.policies.root_namespace.as_deref(),
-            captures_dns: self.captures_dns || self.policies.captures_dns,
+            outbound: outbound.or(policies.outbound).unwrap_or_default(),
+            version: self.version.or(policies.version).unwrap_or_default(),
+            names: Some(policies.proxies.names()),
+            root_namespace: root.or(policies.root_namespace.as_deref()),
+            captures_dns: self.captures_dns
+                || policies.captures_dns
+                || own.is_some_and(|own| own.captures_dns),
         }
     }
 }

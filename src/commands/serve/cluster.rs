@@ -47,6 +47,7 @@ pub(super) struct Cluster {
     client: Client,
     /// Where its own objects are: the Pod's namespace, else that of the kubeconfig's context.
     namespace: String,
+    metrics: Arc<Metrics>,
     /// What is followed, and what is done once it is known which there are.
     first_views: Vec<(&'static str, oneshot::Receiver<()>)>,
 }
@@ -56,7 +57,7 @@ impl ClusterArguments {
     ///
     /// # Errors
     /// A kubeconfig, or what a Pod is given, cannot be used.
-    pub(super) async fn connect(&self) -> anyhow::Result<Option<Cluster>> {
+    pub(super) async fn connect(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Cluster>> {
         let Some(mut config) = self.config().await? else {
             return Ok(None);
         };
@@ -69,6 +70,7 @@ impl ClusterArguments {
         Ok(Some(Cluster {
             client,
             namespace,
+            metrics: Arc::clone(metrics),
             first_views: Vec::new(),
         }))
     }
@@ -123,6 +125,16 @@ impl Cluster {
         V: Send + 'static,
     {
         let called = kind.called;
+        let metrics = Arc::clone(&self.metrics);
+        metrics.is_current(called, false);
+        let tell = move |news| {
+            match news {
+                News::Listed(_) | News::NotInstalled => metrics.is_current(called, true),
+                News::Unanswered => metrics.is_current(called, false),
+                News::Applied(_) | News::Deleted(_) => {}
+            }
+            tell(news);
+        };
         let first_view = watch::follow(kind, read, tell);
         self.first_views.push((called, first_view));
     }
@@ -132,6 +144,7 @@ impl Cluster {
         let kind = Kind {
             called: "ConnectProxyPolicies",
             apis: vec![self.policies()],
+            name: None,
         };
         let tell = move |news| match news {
             News::Listed(objects) => policies.listed(&objects),
@@ -161,8 +174,9 @@ impl Cluster {
         self.follow(kind, namespaces::labelled, tell);
     }
 
-    /// Waits until it is known what there is of everything that is followed, or that cannot be told for long.
-    pub(super) async fn first_view(&mut self) {
+    /// Waits until it is known what there is of everything that is followed, and `mesh` is done, or that cannot
+    /// be told for long.
+    pub(super) async fn first_view(&mut self, mesh: oneshot::Receiver<()>) {
         let limit = Instant::now() + FIRST_VIEW;
         let mut missing = Vec::new();
         for (called, first_view) in mem::take(&mut self.first_views) {
@@ -170,7 +184,10 @@ impl Cluster {
                 missing.push(called);
             }
         }
-        if !missing.is_empty() {
+        if missing.is_empty() {
+            // Told in time, it takes no more than to be put in order.
+            let _ = mesh.await;
+        } else {
             tracing::warn!(
                 missing = missing.join(", "),
                 "the cluster has not told everything yet; serving on what is known"

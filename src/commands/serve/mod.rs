@@ -5,6 +5,7 @@ mod cluster;
 mod descriptors;
 mod leadership;
 mod log;
+mod mesh;
 mod namespaces;
 mod policies;
 mod reload;
@@ -84,7 +85,8 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
 }
 
 async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut cluster = arguments.cluster.connect().await?;
+    let metrics = Arc::new(Metrics::default());
+    let mut cluster = arguments.cluster.connect(&metrics).await?;
     let place = match &cluster {
         Some(_) => Place::Cluster,
         None => Place::Offline,
@@ -93,19 +95,8 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     let from_files = files.load().context("the policy cannot be used")?;
     let (pair, source) = arguments.certificate.first(arguments.listen.ip())?;
 
-    let metrics = Arc::new(Metrics::default());
     metrics.certificate_ends(pair.not_after.unix_timestamp());
     let (shared, policies) = Policies::new(&arguments.policy, from_files, Arc::clone(&metrics));
-    if let Some(cluster) = &mut cluster {
-        cluster.follow_policies(Arc::clone(&policies));
-        cluster.follow_workloads(&policies);
-        cluster.follow_namespaces(Arc::clone(&policies));
-        cluster.first_view().await;
-    }
-    let trial = match &source {
-        Source::Own { authority } => Some(Trial::write(authority, &shared.load())?),
-        Source::Files(_) => None,
-    };
     let certificate = Arc::new(ServingCertificate::new(pair));
 
     let options = Options {
@@ -117,7 +108,18 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     };
     let review = arguments.reviewer(Arc::clone(&shared), Arc::clone(&metrics));
     let tls = server_config(Arc::clone(&certificate))?;
-    let server = Server::bind(options, tls, review, Arc::clone(&metrics)).await?;
+    let mut server = Server::bind(options, tls, review, Arc::clone(&metrics)).await?;
+    if let Some(cluster) = &mut cluster {
+        cluster.follow_policies(Arc::clone(&policies));
+        cluster.follow_workloads(&policies);
+        cluster.follow_namespaces(Arc::clone(&policies));
+        let whole_mesh = mesh::follow(cluster, &policies);
+        server.await_ready(cluster.first_view(whole_mesh)).await;
+    }
+    let trial = match &source {
+        Source::Own { authority } => Some(Trial::write(authority, &shared.load())?),
+        Source::Files(_) => None,
+    };
 
     let addresses = server.addresses();
     tracing::info!(webhook = %addresses.webhook, health = %addresses.health, "serving");

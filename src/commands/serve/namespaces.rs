@@ -16,6 +16,7 @@ pub(super) fn kind(client: &Client) -> Kind<PartialObjectMeta<Namespace>> {
     Kind {
         called: "Namespaces",
         apis: vec![Api::all(client.clone())],
+        name: None,
     }
 }
 

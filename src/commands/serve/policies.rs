@@ -8,7 +8,10 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::commands::arguments::PolicyArguments;
+use crate::discovery::mesh::{KnownMesh, MeshKind};
+use crate::discovery::mesh_config::ReadConfig;
 use crate::discovery::watch::News;
+use crate::mesh::MeshView;
 use crate::policy::PolicySet;
 use crate::policy::namespaces::Namespaces;
 use crate::policy::proxy::Evidence;
@@ -18,6 +21,7 @@ use crate::state::{
     Change, PolicyFileError, PolicyResources, SharedSnapshot, Snapshot, Surroundings,
 };
 
+use super::mesh::MeshConfigs;
 use super::namespaces::{self, Labelled};
 use super::trial;
 use super::workloads::{Workloads, observed};
@@ -53,6 +57,10 @@ struct Parts {
     /// The same with the proxies that workloads are told of.
     observing: Arc<PolicySet>,
     namespaces: Arc<Namespaces>,
+    mesh: Arc<MeshView>,
+    /// Whether all that there is in the mesh has been told.
+    sees_mesh: bool,
+    mesh_configs: MeshConfigs,
 }
 
 impl Policies {
@@ -75,6 +83,9 @@ impl Policies {
             observing: Arc::clone(&in_force),
             in_force,
             namespaces: Arc::default(),
+            mesh: Arc::default(),
+            sees_mesh: false,
+            mesh_configs: MeshConfigs::default(),
         };
         let policies = Self {
             arguments: arguments.clone(),
@@ -257,6 +268,26 @@ impl Policies {
         }
     }
 
+    /// The other objects of the mesh are these now.
+    pub(super) fn mesh_changed(&self, known: KnownMesh) {
+        let mut parts = self.parts();
+        parts.mesh = known.view;
+        parts.sees_mesh = known.is_whole;
+        self.publish(&parts);
+        for (kind, count) in known.counts {
+            self.metrics.followed(kind.called(), count);
+        }
+        let entries = MeshKind::ServiceEntry.called();
+        self.metrics.left_out(entries, known.left_out);
+    }
+
+    /// The mesh is set to something else.
+    pub(super) fn mesh_configured(&self, news: News<ReadConfig>) {
+        let mut parts = self.parts();
+        parts.mesh_configs.take(news);
+        self.publish(&parts);
+    }
+
     fn policies_changed(&self, parts: &mut Parts) {
         let united = parts.united();
         parts.in_force = Arc::new(self.arguments.in_force(united));
@@ -274,8 +305,12 @@ impl Policies {
     /// Puts what all parts come to in force.
     fn publish(&self, parts: &Parts) -> Arc<Snapshot> {
         let snapshot = self.arguments.snapshot_of(Arc::clone(&parts.observing));
+        let root = parts.in_force.root_namespace.as_deref();
         self.shared.publish(Snapshot {
             namespaces: Arc::clone(&parts.namespaces),
+            mesh: Arc::clone(&parts.mesh),
+            sees_mesh: parts.sees_mesh,
+            mesh_config: parts.mesh_configs.of(root).cloned(),
             ..snapshot
         })
     }

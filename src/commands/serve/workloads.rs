@@ -218,6 +218,7 @@ fn cluster_proxies(client: &Client) -> Kind<DynamicObject> {
     Kind {
         called: "Proxies of OpenShift",
         apis: vec![Api::all_with(client.clone(), &resource)],
+        name: None,
     }
 }
 
@@ -225,6 +226,7 @@ fn follow_pods(client: &Client, workloads: &Arc<Workloads>) -> oneshot::Receiver
     let pods = Kind {
         called: "Pods",
         apis: vec![Api::<v1::Pod>::all(client.clone())],
+        name: None,
     };
     let reader = Mutex::new(PodReader::default());
     let read = move |pod| {
@@ -239,6 +241,7 @@ fn follow_config_maps(client: &Client, workloads: &Arc<Workloads>) -> oneshot::R
     let config_maps = Kind {
         called: "ConfigMaps",
         apis: vec![Api::<ConfigMap>::all(client.clone())],
+        name: None,
     };
     let (reading, told) = (Arc::clone(workloads), Arc::clone(workloads));
     let read = move |config_map| reading.read_config_map(&config_map);

@@ -22,6 +22,9 @@ pub enum OutboundPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IstioVersion(u8);
 
+/// `meshConfig.rootNamespace` where nothing says otherwise.
+pub const ROOT_NAMESPACE: &str = "istio-system";
+
 /// What the mesh is set to, and what is known of names.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Environment<'a> {
@@ -40,7 +43,7 @@ pub struct Environment<'a> {
 
 impl<'a> Environment<'a> {
     pub(crate) fn root_namespace(&self) -> &'a str {
-        self.root_namespace.unwrap_or("istio-system")
+        self.root_namespace.unwrap_or(ROOT_NAMESPACE)
     }
 }
 

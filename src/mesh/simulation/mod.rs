@@ -33,7 +33,7 @@ use super::labels::Labels;
 use super::service_entry::is_allocated;
 use super::sidecar::Sidecar;
 use super::view::{Backwards, Mesh, Query, SidecarScope, are_tied};
-pub use environment::{Environment, IstioVersion, Names, OutboundPolicy};
+pub use environment::{Environment, IstioVersion, Names, OutboundPolicy, ROOT_NAMESPACE};
 use filter_chain::Chain;
 use listener::{Listener, Listeners};
 pub use prediction::{Blame, Outcome, Prediction};

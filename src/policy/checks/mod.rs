@@ -14,6 +14,7 @@ mod other_protocol;
 mod rejected_address;
 mod rejected_entry;
 mod same_host;
+mod service_in_front;
 pub(crate) mod service_port;
 mod several_addresses;
 mod several_hosts;

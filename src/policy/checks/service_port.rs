@@ -7,8 +7,8 @@
 //! tells nothing, or none, is sniffed. A ServiceEntry beside it does not help.
 //!
 //! **Fix.** `appProtocol: tcp`, which beats the name and which nothing refers to; unsafe, because
-//! what else dials the Service over HTTP loses its routes and metrics. The webhook judges
-//! ServiceEntries only, so this is for `lint`.
+//! what else dials the Service over HTTP loses its routes and metrics. `lint` judges Services; the webhook
+//! is asked about ServiceEntries only, and warns of the Service where one claims the proxy (`service_in_front`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,12 +21,14 @@ use crate::mesh::service_entry::{Endpoint, Port, Resolution, WrittenAddress};
 use crate::mesh::simulation::{Outcome, simulate};
 use crate::mesh::view::{Alone, Overlay};
 use crate::mesh::{FieldPath, Mesh};
-use crate::policy::check::{Check, CheckId, Context, Subject};
+use crate::policy::check::{Check, CheckId, Context};
 use crate::policy::dials::{ADDRESSES_A_PROXY, NOBODY_V4, dial, namespaces};
 use crate::policy::finding::{Brief, Concerned, Finding, Severity};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::proxy::Proxy;
 use crate::policy::spec::Mode;
+
+use super::service_in_front;
 
 /// See the module.
 pub(crate) static CHECK: Check = Check {
@@ -34,7 +36,7 @@ pub(crate) static CHECK: Check = Check {
     title: "a Service in front of a proxy, with a port that is HTTP or sniffed",
     ceiling: Mode::Audit,
     page: include_str!("../../../docs/checks/TG016.md"),
-    run: |_: &Subject<'_>, _: &mut Vec<Finding>| {},
+    run: service_in_front::run,
 };
 
 /// Looks at one Service.
@@ -100,7 +102,7 @@ fn gets_404(service: &ServiceEntry, port: &Port, proxy: &Proxy, context: Context
 }
 
 /// Where clients dial it.
-fn listening(service: &ServiceEntry) -> Vec<IpAddr> {
+pub(super) fn listening(service: &ServiceEntry) -> Vec<IpAddr> {
     if service.resolution != Resolution::None {
         return service.usable_addresses().collect();
     }

@@ -94,6 +94,9 @@ pub struct Metrics {
     observed_proxies: Gauge,
     observed_proxies_left_out: Gauge,
     unread_workloads: Family<Label, Gauge>,
+    followed: Family<Label, Gauge>,
+    followed_current: Family<Label, Gauge>,
+    followed_left_out: Family<Label, Gauge>,
     pub(super) connections: ConnectionMetrics,
 }
 
@@ -131,6 +134,9 @@ impl Default for Metrics {
             observed_proxies: Gauge::default(),
             observed_proxies_left_out: Gauge::default(),
             unread_workloads: Family::default(),
+            followed: Family::default(),
+            followed_current: Family::default(),
+            followed_left_out: Family::default(),
             connections: ConnectionMetrics::default(),
         };
         metrics.register();
@@ -222,6 +228,21 @@ impl Metrics {
             .inc();
     }
 
+    /// Notes how many objects of a kind of the cluster are known.
+    pub fn followed(&self, kind: &'static str, objects: usize) {
+        set(&self.followed, kind, objects);
+    }
+
+    /// Notes whether what is known of a kind of the cluster is what there is.
+    pub fn is_current(&self, kind: &'static str, current: bool) {
+        set(&self.followed_current, kind, usize::from(current));
+    }
+
+    /// Notes how many objects of a kind of the cluster cannot be read.
+    pub fn left_out(&self, kind: &'static str, objects: usize) {
+        set(&self.followed_left_out, kind, objects);
+    }
+
     /// Notes the last second, as a Unix time, at which the serving certificate is valid.
     pub fn certificate_ends(&self, not_after: i64) {
         // Exact up to 2⁵³ s, 285 million years.
@@ -252,6 +273,10 @@ impl Metrics {
 
 fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn set(gauges: &Family<Label, Gauge>, kind: &'static str, count: usize) {
+    gauges.get_or_create(&[("kind", kind)]).set(signed(count));
 }
 
 fn result(successful: bool) -> (&'static str, &'static str) {

@@ -100,6 +100,21 @@ impl Metrics {
             &self.unread_workloads,
         );
         add.entry(
+            "followed_objects",
+            "Objects of the cluster that are known",
+            &self.followed,
+        );
+        add.entry(
+            "followed_current",
+            "Whether what is known of a kind of the cluster is what there is",
+            &self.followed_current,
+        );
+        add.entry(
+            "followed_left_out",
+            "Objects of the cluster that cannot be read",
+            &self.followed_left_out,
+        );
+        add.entry(
             "certificate_reloads",
             "Changes of the certificate files, by whether they could be used",
             &self.certificate_reloads.outcomes,

@@ -73,6 +73,7 @@ impl<'a> Session<'a> {
             session.flags.extend(["--policy".to_owned(), policy]);
         }
         if setup.cluster {
+            session.clear_mesh();
             session.follow_cluster();
         }
         session.start_guard();
@@ -123,6 +124,15 @@ impl<'a> Session<'a> {
         let kubeconfig = plane.kubeconfig_of_guard(self.kubeconfigs.path(), self.way_begins);
         let kubeconfig = kubeconfig.to_str().expect("UTF-8").to_owned();
         self.flags.extend(["--kubeconfig".to_owned(), kubeconfig]);
+    }
+
+    /// What other tests left of theirs is not this one's mesh.
+    fn clear_mesh(&self) {
+        const KINDS: &str = "serviceentries,destinationrules,sidecars,workloadentries";
+        let delete = ["delete", KINDS, "--all", "--all-namespaces"];
+        let deleted = self.stage.plane.kubectl(delete).output();
+        let deleted = deleted.expect("kubectl runs");
+        assert!(deleted.status.success(), "{deleted:?}");
     }
 
     fn open_way(&mut self) {
@@ -212,7 +222,9 @@ impl<'a> Session<'a> {
         let mut printed = format!("{}: ", line["level"].as_str().expect("a level"));
         printed += line["message"].as_str().expect("a message");
         let address = self.way_begins.to_string();
-        for field in ["cluster", "missing", "policy", "policies", "error"] {
+        for field in [
+            "cluster", "missing", "policy", "policies", "object", "error",
+        ] {
             if let Some(value) = line[field].as_str() {
                 // Another one in every run.
                 let value = value.replace(&address, "ADDRESS");

@@ -154,6 +154,8 @@ async fn every_series_is_documented_and_every_documented_series_exists() {
     }
     exposed.sort();
     let mut documented = documented();
+    // Out of any cluster nothing is followed; `tests/e2e` waits for these series.
+    documented.retain(|(name, _)| !name.starts_with("tunnelguard_followed_"));
     documented.sort();
     assert_eq!(exposed, documented);
 }
