@@ -168,7 +168,8 @@ impl Comparison<'_> {
         before.iter().zip(after).find_map(|(before, after)| {
             let dial = &after.dial;
             let is_for = candidate.is_for(dial, mesh) && self.is_spoken_of(dial, mesh);
-            let fails = is_for && after.badness() > 0 && !candidate.is_taken(after, mesh);
+            let is_others = candidate.offer != Offer::Withheld && candidate.is_taken(after, mesh);
+            let fails = is_for && after.badness() > 0 && !is_others;
             let worse = after.badness() > before.badness();
             (fails || worse).then(|| {
                 let (dial, then, once) = (shown(dial), &after.met, &before.met);
