@@ -271,9 +271,10 @@ impl Policies {
     /// The other objects of the mesh are these now.
     pub(super) fn mesh_changed(&self, known: KnownMesh) {
         let mut parts = self.parts();
-        parts.mesh = known.view;
+        let before = std::mem::replace(&mut parts.mesh, known.view);
         parts.sees_mesh = known.is_whole;
         self.publish(&parts);
+        self.workloads.mesh_changed(&before, &parts.mesh);
         for (kind, count) in known.counts {
             self.metrics.followed(kind.called(), count);
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{self, ConfigMap};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
@@ -88,6 +89,19 @@ impl Workloads {
         self.index().take_changed() || renamed
     }
 
+    /// The mesh is another one, in which Services that workloads use may be elsewhere.
+    pub(super) fn mesh_changed(&self, before: &MeshView, after: &MeshView) {
+        let is_elsewhere = |host: &str| addresses_of(host, before) != addresses_of(host, after);
+        let is_moved = self.index().places().any(|place| match &place.host {
+            Host::Name(name) => is_elsewhere(name),
+            Host::Address(_) => false,
+        });
+        if is_moved {
+            self.renamed.store(true, Ordering::Relaxed);
+            self.changed.notify_one();
+        }
+    }
+
     fn names(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Vec<IpAddr>>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,11 +167,14 @@ impl Workloads {
     }
 }
 
-/// The proxies that nobody declares.
-pub(super) fn observed(policies: &PolicySet) -> Vec<(Box<str>, Vec<u16>)> {
+/// The proxies that nobody declares: what they are called, and where they are.
+pub(super) fn observed(policies: &PolicySet) -> Vec<(Box<str>, Vec<u16>, Vec<IpNet>)> {
     let proxies = policies.proxies.all().iter();
     let observed = proxies.filter(|proxy| proxy.evidence == Evidence::Observed);
-    let observed = observed.map(|proxy| (proxy.name.clone(), proxy.ports.clone()));
+    let observed = observed.map(|proxy| {
+        let (ports, addresses) = (proxy.ports.clone(), proxy.addresses.clone());
+        (proxy.name.clone(), ports, addresses)
+    });
     let mut observed: Vec<_> = observed.collect();
     observed.sort();
     observed
@@ -168,10 +185,16 @@ fn key(name: &NamespacedName) -> String {
     format!("{}/{}", name.namespace, name.name)
 }
 
-/// Where the host of a Service leads.
+/// Where the host of a Service leads. A Pod's resolver tries `squid.tools` below the cluster's domain before
+/// anywhere else (`options ndots:5`, Kubernetes: DNS for Services and Pods).
 fn addresses_of(host: &str, mesh: &MeshView) -> Vec<IpAddr> {
-    let known = mesh.with_host(host).into_iter();
-    let mut services = known.filter(|ranked| ranked.entry.registry == Registry::Kubernetes);
+    let mut known = mesh.with_host(host);
+    if host.matches('.').count() == 1 {
+        known.extend(mesh.with_host(&format!("{host}.svc.cluster.local")));
+    }
+    let mut services = known
+        .into_iter()
+        .filter(|ranked| ranked.entry.registry == Registry::Kubernetes);
     let service = services.next().map(|ranked| ranked.entry);
     service.map_or_else(Vec::new, |service| service.usable_addresses().collect())
 }
@@ -306,6 +329,68 @@ async fn ask_until_answered(client: &Client, key: &str) -> ConfigMap {
                 tracing::debug!(%error, config_map = key, "a ConfigMap is asked for again");
                 sleep(RETRY).await;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::commands;
+    use crate::discovery::pods::PodReader;
+    use crate::discovery::watch::News;
+    use crate::mesh::MeshView;
+
+    use super::Workloads;
+
+    fn mesh(objects: &[Value]) -> MeshView {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        commands::mesh_of(&list.to_string())
+    }
+
+    #[test]
+    fn a_service_that_workloads_use_and_no_other_makes_the_mesh_another_one() {
+        let service = |name: &str, cluster_ip: &str| {
+            json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": {"name": name, "namespace": "proxies"},
+                "spec": {"clusterIP": cluster_ip, "ports": [{"port": 3128}]},
+            })
+        };
+        let pod = json!({
+            "metadata": {"name": "api", "namespace": "shop"},
+            "spec": {"containers": [{"name": "api", "env": [
+                {"name": "HTTPS_PROXY", "value": "http://squid.proxies:3128"},
+            ]}]},
+        });
+        let pod = serde_json::from_value(pod).expect("a Pod");
+        let workloads = Workloads::default();
+        let read = PodReader::default().read(&pod).expect("it uses a proxy");
+        workloads.pods(News::Applied(read));
+        assert!(workloads.take_changed());
+        let none = mesh(&[]);
+        let there = mesh(&[service("squid", "10.96.0.5")]);
+        for (what, before, after, expected) in [
+            ("none", &none, &none, false),
+            ("it comes", &none, &there, true),
+            ("it stays", &there, &there, false),
+            ("it goes", &there, &none, true),
+            (
+                "it moves",
+                &there,
+                &mesh(&[service("squid", "10.96.0.6")]),
+                true,
+            ),
+            (
+                "another one comes",
+                &none,
+                &mesh(&[service("other", "10.96.0.7")]),
+                false,
+            ),
+        ] {
+            workloads.mesh_changed(before, after);
+            assert_eq!(workloads.take_changed(), expected, "{what}");
         }
     }
 }
