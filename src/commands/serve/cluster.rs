@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::discovery::watch::{self, Kind, News};
+use crate::discovery::watch::{self, Kind, News, Reading};
 use crate::policy::spec::{API_VERSION, GROUP, KIND, PLURAL, VERSION};
 use crate::server::metrics::Metrics;
 
@@ -67,6 +67,7 @@ impl ClusterArguments {
         let pod = pod.filter(|namespace| !namespace.is_empty());
         let namespace = pod.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the cluster cannot be asked")?;
+        let client = watch::paced(client);
         Ok(Some(Cluster {
             client,
             namespace,
@@ -114,28 +115,18 @@ impl ClusterArguments {
 }
 
 impl Cluster {
-    /// Follows a kind until the process ends: see [`watch::follow`].
+    /// Follows a kind, and has [`Self::first_view`] wait for it: see [`follow`].
     pub(super) fn follow<K, V>(
         &mut self,
         kind: Kind<K>,
-        read: impl Fn(K) -> Option<V> + Send + Sync + 'static,
+        read: impl Fn(K) -> Reading<V> + Send + Sync + 'static,
         tell: impl Fn(News<V>) + Clone + Send + 'static,
     ) where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
         V: Send + 'static,
     {
         let called = kind.called;
-        let metrics = Arc::clone(&self.metrics);
-        metrics.is_current(called, false);
-        let tell = move |news| {
-            match news {
-                News::Listed(_) | News::NotInstalled => metrics.is_current(called, true),
-                News::Unanswered => metrics.is_current(called, false),
-                News::Applied(_) | News::Deleted(_) => {}
-            }
-            tell(news);
-        };
-        let first_view = watch::follow(kind, read, tell);
+        let first_view = follow(&self.metrics, kind, read, tell);
         self.first_views.push((called, first_view));
     }
 
@@ -153,8 +144,15 @@ impl Cluster {
             // With the definition go its objects.
             News::NotInstalled => policies.listed(&[]),
             News::Unanswered => policies.unanswered(),
+            // Every form can be read as any object: what is in it, is judged later.
+            News::LeftOut(_) => {}
         };
-        self.follow(kind, |object| Some(document(&object)), tell);
+        self.follow(kind, |object| Ok(Some(document(&object))), tell);
+    }
+
+    /// Where it is said how current everything is.
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Whom to ask.
@@ -214,6 +212,31 @@ impl Cluster {
         let resource = ApiResource::from_gvk_with_plural(&kind, PLURAL);
         Api::all_with(self.client.clone(), &resource)
     }
+}
+
+/// Follows a kind until the process ends, and says in the metrics how that goes: see [`watch::follow`].
+pub(super) fn follow<K, V>(
+    metrics: &Arc<Metrics>,
+    kind: Kind<K>,
+    read: impl Fn(K) -> Reading<V> + Send + Sync + 'static,
+    tell: impl Fn(News<V>) + Clone + Send + 'static,
+) -> oneshot::Receiver<()>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    V: Send + 'static,
+{
+    let called = kind.called;
+    let metrics = Arc::clone(metrics);
+    metrics.is_current(called, false);
+    watch::follow(kind, read, move |news| {
+        match news {
+            News::Listed(_) | News::NotInstalled => metrics.is_current(called, true),
+            News::Unanswered => metrics.is_current(called, false),
+            News::LeftOut(count) => metrics.left_out(called, count),
+            News::Applied(_) | News::Deleted(_) => {}
+        }
+        tell(news);
+    })
 }
 
 /// What is read of a policy.

@@ -22,8 +22,8 @@ const WAITING_LINES: usize = 4096;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What is told unless somebody asks for something else. Of each request to the cluster that fails,
-/// kube would tell as an error, every few seconds; what it means is told by who asked.
-const ORDINARY: &str = "info,rustls=warn,hyper=warn,h2=warn,kube_client=off";
+/// kube would tell, every few seconds; what it means is told by who asked.
+const ORDINARY: &str = "info,rustls=warn,hyper=warn,h2=warn,kube_client=off,kube_runtime=off";
 
 /// For people on a terminal, JSON otherwise; `TUNNELGUARD_LOG` filters as `RUST_LOG` does elsewhere.
 ///

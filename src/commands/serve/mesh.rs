@@ -19,7 +19,7 @@ pub(super) fn follow(cluster: &mut Cluster, policies: &Arc<Policies>) -> oneshot
     let configured = Arc::clone(policies);
     cluster.follow(
         mesh_config::followed(cluster.client()),
-        |object| Some(mesh_config::read(&object)),
+        |object| Ok(Some(mesh_config::read(&object))),
         move |news| configured.mesh_configured(news),
     );
 
@@ -40,7 +40,7 @@ pub(super) fn follow(cluster: &mut Cluster, policies: &Arc<Policies>) -> oneshot
         let followed = kind.followed(cluster.client());
         cluster.follow(
             followed,
-            move |object| kind.read(object),
+            move |object| Ok(kind.read(object)),
             // Where nobody keeps the view any more, the log has said so.
             move |news| drop(telling.send((kind, news))),
         );
@@ -69,7 +69,7 @@ impl MeshConfigs {
             News::Applied(config) => self.put(config),
             News::Deleted(name) => drop(self.0.remove(&name.namespace)),
             News::NotInstalled => self.0.clear(),
-            News::Unanswered => {}
+            News::Unanswered | News::LeftOut(_) => {}
         }
     }
 

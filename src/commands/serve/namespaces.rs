@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 
-use crate::discovery::watch::{Kind, News};
+use crate::discovery::watch::{Kind, News, Reading};
 use crate::mesh::Labels;
 use crate::policy::namespaces::Namespaces;
 
@@ -21,10 +21,11 @@ pub(super) fn kind(client: &Client) -> Kind<PartialObjectMeta<Namespace>> {
 }
 
 /// What is kept of a namespace.
-pub(super) fn labelled(namespace: PartialObjectMeta<Namespace>) -> Option<Labelled> {
+pub(super) fn labelled(namespace: PartialObjectMeta<Namespace>) -> Reading<Labelled> {
     let labels = namespace.metadata.labels.into_iter().flatten();
     let labels = labels.map(|(label, value)| (label.into(), value.into()));
-    Some((namespace.metadata.name?.into(), labels.collect()))
+    let name = namespace.metadata.name;
+    Ok(name.map(|name| (name.into(), labels.collect())))
 }
 
 /// What is known after some news, if that is something else: most changes are not about labels.
@@ -45,7 +46,7 @@ pub(super) fn after(known: &Namespaces, news: News<Labelled>) -> Option<Namespac
             changed
         }
         // What was seen stays; a cluster without namespaces is none.
-        News::NotInstalled | News::Unanswered => return None,
+        News::NotInstalled | News::Unanswered | News::LeftOut(_) => return None,
     };
     (changed != *known).then_some(changed)
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{self, ConfigMap};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::GroupVersionKind;
+use kube::core::{DeserializeGuard, GroupVersionKind};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
@@ -19,14 +19,14 @@ use crate::discovery::index::{ConfigMapValues, Index, Pod};
 use crate::discovery::names::Names;
 use crate::discovery::observed::{MOST_PROXIES, Observed, observe};
 use crate::discovery::pods::{CLUSTER_PROXY, PodReader, is_cluster_proxy, read_cluster_proxy};
-use crate::discovery::watch::{self, Kind, NamespacedName, News};
+use crate::discovery::watch::{Kind, NamespacedName, News, well_formed};
 use crate::mesh::view::Mesh as _;
 use crate::mesh::{MeshView, service_entry::Registry};
 use crate::policy::PolicySet;
 use crate::policy::proxy::Evidence;
 use crate::server::metrics::{Metrics, Unread};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, follow};
 use super::policies::Policies;
 
 /// How long changes come together: a rollout is many, and each has all proxies indexed anew.
@@ -132,7 +132,7 @@ impl Workloads {
             News::Listed(pods) => index.list(pods, is_cluster_proxy),
             News::Applied(pod) => index.apply(pod),
             News::Deleted(name) => index.remove(&key(&name)),
-            News::NotInstalled | News::Unanswered => {}
+            News::NotInstalled | News::Unanswered | News::LeftOut(_) => {}
         });
     }
 
@@ -145,7 +145,7 @@ impl Workloads {
             News::Applied(proxy) => index.apply(proxy),
             News::Deleted(name) if key(&name) != CLUSTER_PROXY => {}
             News::Deleted(_) | News::NotInstalled => index.remove(CLUSTER_PROXY),
-            News::Unanswered => {}
+            News::Unanswered | News::LeftOut(_) => {}
         });
     }
 
@@ -154,7 +154,7 @@ impl Workloads {
             News::Listed(all) => index.list_config_maps(all),
             News::Applied(values) => index.apply_config_map(values),
             News::Deleted(name) => index.remove_config_map(&key(&name)),
-            News::NotInstalled | News::Unanswered => {}
+            News::NotInstalled | News::Unanswered | News::LeftOut(_) => {}
         });
     }
 
@@ -208,17 +208,18 @@ impl Cluster {
         let tell = move |news| told.cluster_proxy(news);
         self.follow(
             cluster_proxies(self.client()),
-            |object| read_cluster_proxy(&object),
+            |object| Ok(read_cluster_proxy(&object)),
             tell,
         );
 
         let (known, first_view) = oneshot::channel();
         let (client, policies) = (self.client().clone(), Arc::clone(policies));
+        let metrics = Arc::clone(self.metrics());
         tokio::spawn(async move {
             // Where a bug ended it, that was told.
-            let _ = follow_pods(&client, &workloads).await;
+            let _ = follow_pods(&client, &workloads, &metrics).await;
             workloads.index().begin_config_maps();
-            let _ = follow_config_maps(&client, &workloads).await;
+            let _ = follow_config_maps(&client, &workloads, &metrics).await;
             policies.observed_changed();
             // Nobody has to wait for it.
             let _ = known.send(());
@@ -245,30 +246,44 @@ fn cluster_proxies(client: &Client) -> Kind<DynamicObject> {
     }
 }
 
-fn follow_pods(client: &Client, workloads: &Arc<Workloads>) -> oneshot::Receiver<()> {
+fn follow_pods(
+    client: &Client,
+    workloads: &Arc<Workloads>,
+    metrics: &Arc<Metrics>,
+) -> oneshot::Receiver<()> {
     let pods = Kind {
         called: "Pods",
-        apis: vec![Api::<v1::Pod>::all(client.clone())],
+        apis: vec![Api::<DeserializeGuard<v1::Pod>>::all(client.clone())],
         name: None,
     };
     let reader = Mutex::new(PodReader::default());
     let read = move |pod| {
+        let pod = well_formed(pod)?;
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-        reader.read(&pod)
+        Ok(reader.read(&pod))
     };
     let told = Arc::clone(workloads);
-    watch::follow(pods, read, move |news| told.pods(news))
+    follow(metrics, pods, read, move |news| told.pods(news))
 }
 
-fn follow_config_maps(client: &Client, workloads: &Arc<Workloads>) -> oneshot::Receiver<()> {
+fn follow_config_maps(
+    client: &Client,
+    workloads: &Arc<Workloads>,
+    metrics: &Arc<Metrics>,
+) -> oneshot::Receiver<()> {
     let config_maps = Kind {
         called: "ConfigMaps",
-        apis: vec![Api::<ConfigMap>::all(client.clone())],
+        apis: vec![Api::<DeserializeGuard<ConfigMap>>::all(client.clone())],
         name: None,
     };
     let (reading, told) = (Arc::clone(workloads), Arc::clone(workloads));
-    let read = move |config_map| reading.read_config_map(&config_map);
-    watch::follow(config_maps, read, move |news| told.config_maps(news))
+    let read = move |config_map| {
+        let config_map = well_formed(config_map)?;
+        Ok(reading.read_config_map(&config_map))
+    };
+    follow(metrics, config_maps, read, move |news| {
+        told.config_maps(news)
+    })
 }
 
 /// Asks for the ConfigMaps to which nobody referred when they went by.

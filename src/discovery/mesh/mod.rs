@@ -99,7 +99,7 @@ impl MeshObjects {
                 own.remove(&name);
                 self.remove(kind, name)
             }
-            News::Unanswered => Vec::new(),
+            News::Unanswered | News::LeftOut(_) => Vec::new(),
         }
     }
 

@@ -172,6 +172,7 @@ impl<'a> Session<'a> {
     ///   `audit PREFIX`: with those annotations alone;
     /// - `metrics PREFIX`: by how much the guard's series with that prefix grew since last shown;
     /// - `await SERIES VALUE`: waits until the guard's series has that value;
+    /// - `readyz`: whether the guard wants reviews;
     /// - `log WORDS`: waits until the guard logs a line with these words, after those that were shown, and
     ///   shows it;
     /// - `cluster away`, `cluster back`: for the guard alone;
@@ -187,6 +188,10 @@ impl<'a> Session<'a> {
                 let value: f64 = value.parse().expect("a number");
                 await_some(command, || (guard.metric(series) == value).then_some(()));
                 String::new()
+            }
+            ["readyz"] => {
+                let guard = self.guard.as_ref().expect("a guard that runs");
+                format!("{}\n", if guard.ready() { "ready" } else { "not ready" })
             }
             ["log", ..] => self.log(&command["log ".len()..]),
             ["cluster", "away"] => {
