@@ -47,8 +47,8 @@ endpoint or port answered. *in TLS*: the proxy dialled, inside TLS that the side
 ended, or a failed handshake. *silence*: nothing. *unknown*: no prediction, because it depends on something
 that no object tells. *refused*: the API server does not take an object, so that nothing is dialled.
 
-Where: AA is `ALLOW_ANY`, RO `REGISTRY_ONLY`, DD `ALLOW_ANY_DYNAMIC_DNS`, which only 1.31 knows. Where all
-agree there is one line. After repair: *safe* is what tunnelguard makes for the user, *proved* what it
+Where: AA is `ALLOW_ANY`, RO `REGISTRY_ONLY`, DD `ALLOW_ANY_DYNAMIC_DNS`, which only 1.31 knows
+and which is measured where it is predicted to tell. Where all agree there is one line. After repair: *safe* is what tunnelguard makes for the user, *proved* what it
 offers to a person with the proof, *withheld* what it does not offer, made all the same.
 ";
 

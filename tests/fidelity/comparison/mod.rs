@@ -9,8 +9,8 @@ mod findings;
 mod measure;
 pub(crate) mod record;
 pub(crate) mod repairs;
+pub(crate) mod settings;
 mod stored;
-pub(crate) mod versions;
 
 use jiff::civil::Date;
 use libtest_mimic::Failed;
