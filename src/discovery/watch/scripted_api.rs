@@ -25,7 +25,7 @@ use futures_util::{StreamExt as _, stream};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::paced;
 
@@ -101,9 +101,10 @@ impl ScriptedApi {
         self.scene().written += &format!("  {}\n", line.trim());
     }
 
-    /// What was written, once the script has come to its end.
+    /// What was written, once the script has come to its end, or an hour of paused time has passed.
     pub(super) async fn played(&self) -> String {
-        self.over.notified().await;
+        // Where it goes otherwise than the script, its end may never come.
+        let _ = timeout(Duration::from_secs(3600), self.over.notified()).await;
         self.scene().written.clone()
     }
 
