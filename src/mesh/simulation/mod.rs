@@ -187,7 +187,8 @@ fn predict_by<'a>(
                 client: &dial.namespace,
                 labels: dial.labels.as_ref(),
             };
-            let upstream = Upstream::of(mesh, destination, environment);
+            let upstream =
+                Upstream::of(mesh, destination, environment).on_port(chain.service.port.protocol);
             End::Cluster(chain.service, target, upstream)
         }
         // Under ALLOW_ANY_DYNAMIC_DNS even the catch-all listener parses HTTP.

@@ -7,6 +7,7 @@ use crate::mesh::service_entry::Registry;
 use super::cluster::Target;
 use super::prediction::{End, ListenerKind, Trail, Way};
 use super::service::Service;
+use super::upstream::Upstream;
 use super::words::{HOST_CHARACTERS, endpoints_in_words, entry_name, host_of, socket};
 use super::{Dial, Environment, Outcome, Prediction, Speech, kubernetes};
 
@@ -100,6 +101,7 @@ impl Way<'_> {
                     upstream.step()
                 );
                 match target {
+                    _ if matches!(upstream, Upstream::NoTunnel(_)) => format!("{cluster}: closed"),
                     Target::Dialled => format!("{cluster}: forwarded to {}", dial.target()),
                     Target::Selected => format!("{cluster}: forwarded to pods, or closed"),
                     Target::Port(port) => {

@@ -7,6 +7,7 @@
 use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::labels::{Labels, selects};
 use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
+use crate::mesh::protocol::Protocol;
 use crate::mesh::view::Mesh;
 
 use super::{Environment, Outcome};
@@ -20,6 +21,8 @@ pub(crate) enum Upstream<'a> {
     Tls(&'a DestinationRule),
     /// They leave inside a CONNECT that the sidecar makes, and end where that leads.
     Tunnel(&'a DestinationRule, &'a str),
+    /// They would, but the cluster has no protocol of its own to make it with: closed.
+    NoTunnel(&'a DestinationRule),
     /// It depends on the client's labels.
     Undecided(&'a DestinationRule),
 }
@@ -69,8 +72,19 @@ impl<'a> Upstream<'a> {
             // A CONNECT inside another one: the proxy takes the sidecar's, and the application's is
             // for whoever is at the far end.
             (Self::Tunnel(..), Outcome::Tunnel) => Outcome::Hijacked,
+            (Self::NoTunnel(_), _) => Outcome::NoEndpoints,
             (Self::Undecided(_), Outcome::Tunnel) => Outcome::Unknown,
             _ => outcome,
+        }
+    }
+
+    /// The same for a port of a protocol. The cluster of a sniffed port takes over the one that arrives
+    /// (`use_downstream_protocol_config`), and what its TCP proxy gets has none: measured on both ends of the
+    /// version range.
+    pub(crate) fn on_port(self, protocol: Protocol) -> Self {
+        match self {
+            Self::Tunnel(rule, _) if protocol.is_sniffed() => Self::NoTunnel(rule),
+            _ => self,
         }
     }
 
@@ -97,6 +111,10 @@ impl<'a> Upstream<'a> {
                     rule.called()
                 )
             }
+            Self::NoTunnel(rule) => format!(
+                ", which cannot make the CONNECT that {} asks for",
+                rule.called()
+            ),
             Self::Undecided(rule) => {
                 format!(", for some clients changed because of {}", rule.called())
             }
@@ -113,6 +131,12 @@ impl<'a> Upstream<'a> {
                 let target = one_line(target, OBJECT_CHARACTERS);
                 Some(format!(
                     "and {rule} sends the bytes on to {target} in a CONNECT of the sidecar's own, so it is not the proxy that reads them"
+                ))
+            }
+            Self::NoTunnel(rule) => {
+                let rule = rule.called();
+                Some(format!(
+                    "and {rule} has the sidecar make a CONNECT, for which a port without a protocol gives it none, so Envoy closes the connection"
                 ))
             }
             Self::Undecided(rule) => {

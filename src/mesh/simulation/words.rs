@@ -7,6 +7,7 @@ use crate::mesh::service_entry::{Registry, Resolution, ServiceEntry};
 
 use super::cluster::Target;
 use super::service::Service;
+use super::upstream::Upstream;
 use super::{
     Dial, End, Environment, ListenerKind, OutboundPolicy, Outcome, Prediction, Speech, Trail, Way,
     kubernetes,
@@ -108,7 +109,10 @@ impl Way<'_> {
                 dial.target()
             ),
             End::Cluster(service, target, upstream) => match upstream.reason() {
-                Some(clause) if target.outcome() == Outcome::Tunnel => {
+                Some(clause)
+                    if target.outcome() == Outcome::Tunnel
+                        || matches!(upstream, Upstream::NoTunnel(_)) =>
+                {
                     let name = entry_name(service.entry);
                     format!("{name} declares it {}, {clause}", service.protocol())
                 }
