@@ -186,8 +186,10 @@ fn blames(
     };
     // The egress listener of a Sidecar has routes of its hosts' other ports, or none.
     if decision.is_http() && prediction.by_egress_of().is_some() {
-        let mut owners = owners.iter();
-        return owners.all(|owner| by.entry.hosts.iter().any(|host| **host == *owner.host));
+        let is_own = |owner: &Owner| by.entry.hosts.iter().any(|host| **host == *owner.host);
+        if owners.is_empty() || owners.iter().any(is_own) {
+            return true;
+        }
     }
     // istiod leaves out the routes of a host whose other entry has the port as TCP: then that the port is
     // HTTP is all that is left of the one that made it so.
@@ -196,7 +198,8 @@ fn blames(
         let mut ports = rivals.filter_map(|rival| rival.entry.port(by.port));
         ports.any(|port| !is_parsed(port))
     };
-    if decision.is_http() && by.entry.port(by.port).is_some_and(is_parsed) && is_left_out(by.host) {
+    let may_be_left_out = owners.is_empty() || is_left_out(by.host);
+    if decision.is_http() && by.entry.port(by.port).is_some_and(is_parsed) && may_be_left_out {
         return true;
     }
     // Of an entry with several hosts those have no routes that another entry has as TCP.
