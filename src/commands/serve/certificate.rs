@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 
 use crate::pki::{Authority, CertificateFiles, ServingPair};
 
+use super::self_managed::SelfManagedArguments;
+
 /// The ephemeral certificate lives as long as a person may leave a trial running.
 const DAYS: u16 = 30;
 
@@ -23,6 +25,8 @@ pub(super) struct CertificateArguments {
     /// The certificate's private key, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    self_managed: SelfManagedArguments,
 }
 
 /// Where a certificate came from.
@@ -37,6 +41,7 @@ impl CertificateArguments {
     /// The first certificate, for a server that is dialled by `address`.
     pub(super) fn first(&self, address: IpAddr) -> anyhow::Result<(ServingPair, Source)> {
         let now = OffsetDateTime::now_utc();
+        self.self_managed.refuse()?;
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             let mut files = CertificateFiles::new(certificate.clone(), key.clone());
             let pair = files.load(now).context("the certificate cannot be used")?;

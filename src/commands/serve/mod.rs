@@ -10,6 +10,7 @@ mod namespaces;
 mod policies;
 mod reload;
 mod samples;
+mod self_managed;
 mod status;
 mod trial;
 mod workloads;
