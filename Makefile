@@ -11,6 +11,10 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CONTROL_PLANE_SOURCE := tests/tools/control-plane
 CONTROL_PLANE_KEY := $(shell cd $(CONTROL_PLANE_SOURCE) && cat go.mod go.sum *.go build.sh | git hash-object --stdin | cut -c1-12)
 CONTROL_PLANE := $(CACHE)/control-plane-$(CONTROL_PLANE_KEY)$(if $(KUBEBUILDER_ASSETS),-assets)/control-plane
+HELM_SOURCE := tests/tools/helm
+HELM := $(CACHE)/helm-$(shell cd $(HELM_SOURCE) && cat go.mod go.sum build.sh | git hash-object --stdin | cut -c1-12)/helm
+ALERTS_SOURCE := tests/tools/alerts
+ALERTS := $(CACHE)/alerts-$(shell cd $(ALERTS_SOURCE) && cat go.mod go.sum *.go build.sh | git hash-object --stdin | cut -c1-12)/alerts
 istiod = $(CACHE)/istiod-$(1)-$(shell cd tests/tools && cat istiod-$(1)/go.* istiod-$(1)/*.go build-istiod.sh | git hash-object --stdin | cut -c1-12)/pilot-discovery
 ISTIOD_2024 := $(call istiod,2024)
 ISTIOD_2026 := $(call istiod,2026)
@@ -43,8 +47,12 @@ unit: ## Run the tests
 	$(call stage,tests,cargo test --locked)
 
 .PHONY: e2e
-e2e: $(CONTROL_PLANE) ## Run the tests against a real kube-apiserver; TESTS=NAME runs some
-	$(call stage,end-to-end tests,CONTROL_PLANE=$(CONTROL_PLANE) cargo test --locked --test e2e -- $(TESTS))
+e2e: $(CONTROL_PLANE) $(HELM) $(ALERTS) ## Run the tests against a real kube-apiserver; TESTS=NAME runs some
+	$(call stage,end-to-end tests,CONTROL_PLANE=$(CONTROL_PLANE) HELM=$(HELM) ALERTS=$(ALERTS) cargo test --locked --test e2e -- $(TESTS))
+
+.PHONY: chart
+chart: ## Check the Helm chart: lint, many values, a whole install against a real kube-apiserver
+	@$(MAKE) --no-print-directory e2e TESTS=chart::
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -81,6 +89,16 @@ control-plane: $(CONTROL_PLANE) ## Build a kube-apiserver with etcd for tests; p
 $(CONTROL_PLANE):
 	$(call stage,control-plane: building once,$(CONTROL_PLANE_SOURCE)/build.sh $(dir $(CONTROL_PLANE)))
 
+.PHONY: helm
+helm: $(HELM) ## Build Helm for tests; print its path
+	@echo $(HELM)
+
+$(HELM):
+	$(call stage,Helm: building once,$(HELM_SOURCE)/build.sh $(dir $(HELM)))
+
+$(ALERTS):
+	$(call stage,alerts: building once,$(ALERTS_SOURCE)/build.sh $(dir $(ALERTS)))
+
 .PHONY: istiod
 istiod: $(ISTIOD_2024) $(ISTIOD_2026) ## Build both pinned istiods for tests; print their paths, the newer last
 	@printf '%s\n' $^
@@ -107,7 +125,12 @@ $(ENVOY_PACKAGE)/envoy/_bin/envoy:
 
 .PHONY: crd
 crd: ## Write the CustomResourceDefinition anew, after an edit of src/policy/spec
-	cargo run --quiet --locked -- crd > target/crd.yaml && mv target/crd.yaml manifests/connectproxypolicy-crd.yaml
+	cargo run --quiet --locked -- crd > target/crd.yaml && mv target/crd.yaml manifests/chart/files/connectproxypolicy-crd.yaml
+
+.PHONY: manifests
+manifests: $(HELM) crd ## Write what is made from the chart anew, after an edit of it: install.yaml and the table of its values
+	{ echo '# Written by `make manifests`, from manifests/chart. Kubernetes 1.31 or newer.'; cat manifests/namespace.yaml; $(HELM) template tunnelguard manifests/chart --namespace tunnelguard-system; } > target/install.yaml && mv target/install.yaml manifests/install.yaml
+	CHART=overwrite cargo test --quiet --locked --test it chart::the_readme
 
 .PHONY: bench
 bench: $(CONTROL_PLANE) ## Measure the decision core, the webhook, the index of workloads and a create; see docs/performance.md

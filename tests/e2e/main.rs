@@ -6,6 +6,7 @@
 // Every line here is a test's or a test's helper's: a panic is how they fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod chart;
 mod comparison;
 mod harness;
 mod leadership;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let mut tests = responses::tests();
     tests.extend(transcript::tests());
     tests.extend(comparison::tests());
+    tests.extend(chart::tests());
     tests.extend(policy_schema::tests());
     tests.extend(leadership::tests());
     tests.extend(rights::tests());

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cel_policies;
+mod chart;
 mod cli;
 mod corpus;
 mod docs;

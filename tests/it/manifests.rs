@@ -288,6 +288,6 @@ fn fields(expression: &str) -> Vec<&str> {
 fn the_definition_is_what_the_policys_types_say() {
     let printed = run(&repository(""), "crd", b"");
     assert_eq!(printed.status, Some(0), "{printed}");
-    let written = text_of("manifests/connectproxypolicy-crd.yaml");
+    let written = text_of("manifests/chart/files/connectproxypolicy-crd.yaml");
     assert!(printed.stdout == written, "run `make crd`:\n{printed}");
 }

@@ -191,7 +191,7 @@ impl ControlPlane {
 ///
 /// # Panics
 /// If it fails.
-pub(super) fn run(command: &mut Command, stdin: &str) -> String {
+pub(crate) fn run(command: &mut Command, stdin: &str) -> String {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = piped.spawn().expect("a command");
     let mut input = child.stdin.take().expect("a pipe");

@@ -19,7 +19,7 @@ impl<'a> Definition<'a> {
 
     /// Installs it as `manifests/README.md` says, and waits until its resources are served.
     pub(crate) fn install(plane: &'a ControlPlane) -> Self {
-        let file = repository("manifests/connectproxypolicy-crd.yaml");
+        let file = repository("manifests/chart/files/connectproxypolicy-crd.yaml");
         let flags = ["apply", "--server-side", "--validate=strict", "-f"];
         let mut command = plane.kubectl(flags);
         run(command.arg(file), "");

@@ -24,7 +24,7 @@ pub(crate) use answer::Answer;
 pub(crate) use answering_webhook::AnsweringWebhook;
 pub(crate) use balancer::Balancer;
 pub(crate) use cel::{CelPolicies, Repair};
-pub(crate) use control_plane::{ControlPlane, USERS};
+pub(crate) use control_plane::{ControlPlane, USERS, run};
 pub(crate) use definition::Definition;
 pub(crate) use dry_run::Writer;
 pub(crate) use guard::{Guard, series};

@@ -33,7 +33,7 @@ pub(crate) struct Setup {
     /// Whether the validating policy of `examples/cel` is in force, too.
     cel: bool,
     /// Whether the guard follows the policies of the cluster, with the rights of `manifests/rbac.yaml`. The
-    /// files of `manifests` are then in the working directory, too.
+    /// files of `manifests/chart/files` are then in the working directory, too.
     cluster: bool,
     /// Mutating webhooks of others.
     others: Vec<Other>,

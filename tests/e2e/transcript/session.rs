@@ -116,8 +116,11 @@ impl<'a> Session<'a> {
     /// Lets the guard sign in as the ServiceAccount of `manifests/rbac.yaml`.
     fn follow_cluster(&mut self) {
         let plane = self.stage.plane;
-        copy_files(&repository("manifests"), self.directory.path());
-        let rights = fs::read_to_string(repository("manifests/rbac.yaml"));
+        let directory = self.directory.path();
+        copy_files(&repository("manifests/chart/files"), directory);
+        let rbac = repository("manifests/rbac.yaml");
+        fs::copy(&rbac, directory.join("rbac.yaml")).expect("a copy");
+        let rights = fs::read_to_string(rbac);
         plane.apply(&rights.expect("a manifest"));
         plane.forget_leader();
         self.open_way();

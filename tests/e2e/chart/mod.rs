@@ -1,0 +1,130 @@
+//! The chart: what values make of it, and that the API server takes that.
+
+mod alerts;
+mod helm;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Test;
+use crate::harness::{ControlPlane, repository, run};
+use helm::{Helm, NAMESPACE, objects, printed};
+
+/// A row of `rows.yaml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: String,
+    values: Value,
+    /// By kind, what stands at pointers; null: no object is of that kind.
+    expect: BTreeMap<String, Option<BTreeMap<String, Value>>>,
+    bad: Value,
+    /// What is said of the bad values.
+    refused: String,
+}
+
+pub(crate) fn tests() -> Vec<Test> {
+    let test =
+        |name: &str, test: fn(&ControlPlane)| (format!("chart::{name}"), Box::new(test) as _);
+    vec![
+        test("lint", |_| lint()),
+        test("values", values_make_what_is_taken),
+        test("bad_values", |_| bad_values_are_refused()),
+        test("install_yaml", |_| install_yaml_is_rendered()),
+        test("install_yaml_applies", install_yaml_applies_at_once),
+        test("alerts", alerts::fire_when_they_should),
+    ]
+}
+
+fn rows() -> Vec<Row> {
+    serde_saphyr::from_str(&text_of("tests/e2e/chart/rows.yaml")).expect("rows.yaml")
+}
+
+fn lint() {
+    let helm = Helm::new();
+    let mut lint = helm.command(["lint", "--strict", "manifests/chart"]);
+    let said = lint.args(["--namespace", NAMESPACE]).output();
+    printed(said.expect("Helm runs")).unwrap();
+}
+
+fn values_make_what_is_taken(plane: &ControlPlane) {
+    let helm = Helm::new();
+    let mut all = String::new();
+    for row in rows() {
+        let rendered = helm.template(&row.values);
+        let rendered = rendered.unwrap_or_else(|said| panic!("{}: {said}", row.name));
+        row.compare(&objects(&rendered));
+        all += &rendered;
+    }
+    let definitions = Helm::definitions();
+    let definitions = definitions.to_str().expect("UTF-8");
+    plane.prints(&format!("create -f {definitions}"));
+    plane.prints(&format!(
+        "wait --for=condition=Established --timeout=60s -f {definitions}"
+    ));
+    let flags = "apply --server-side --dry-run=server --validate=strict -f -";
+    // All at once, which takes a second rather than one a row: nothing is stored.
+    run(&mut plane.kubectl(flags.split(' ')), &all);
+    plane.prints(&format!("delete -f {definitions}"));
+}
+
+impl Row {
+    fn compare(&self, objects: &[Value]) {
+        for (kind, pointers) in &self.expect {
+            let mut of_kind = objects.iter().filter(|object| object["kind"] == **kind);
+            let Some(pointers) = pointers else {
+                assert!(of_kind.next().is_none(), "{}: a {kind}", self.name);
+                continue;
+            };
+            let object = of_kind.next();
+            let object = object.unwrap_or_else(|| panic!("{}: no {kind}", self.name));
+            for (pointer, expected) in pointers {
+                let found = object.pointer(pointer).cloned().unwrap_or_default();
+                assert_eq!(found, *expected, "{}: {kind} {pointer}", self.name);
+            }
+        }
+    }
+}
+
+fn bad_values_are_refused() {
+    let helm = Helm::new();
+    for row in rows() {
+        let name = &row.name;
+        let Err(said) = helm.template(&row.bad) else {
+            panic!("{name}: {} is taken", row.bad);
+        };
+        assert!(said.contains(&row.refused), "{name}: {said}");
+    }
+}
+
+fn install_yaml_is_rendered() {
+    let rendered = Helm::new().template(&json!({})).unwrap();
+    let namespace = text_of("manifests/namespace.yaml");
+    let written = text_of("manifests/install.yaml");
+    let (head, rest) = written.split_once('\n').expect("lines");
+    assert!(head.starts_with("# Written by `make manifests`"), "{head}");
+    assert!(rest == namespace + &rendered, "run `make manifests`");
+}
+
+/// As the documentation says, on a cluster that has never heard of any of it.
+fn install_yaml_applies_at_once(plane: &ControlPlane) {
+    let file = repository("manifests/install.yaml");
+    let flags = ["apply", "--server-side", "--validate=strict", "-f"];
+    let printed = run(plane.kubectl(flags).arg(&file), "");
+    assert!(
+        printed.contains("deployment.apps/tunnelguard serverside-applied"),
+        "{printed}"
+    );
+    // No controller runs that could take the namespace away.
+    let others = objects(&text_of("manifests/install.yaml"));
+    let others = others.iter().filter(|object| object["kind"] != "Namespace");
+    let others: String = others.map(|object| format!("---\n{object}\n")).collect();
+    run(&mut plane.kubectl(["delete", "-f", "-"]), &others);
+}
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(repository(path)).expect("a file")
+}

@@ -1,0 +1,150 @@
+//! The chart's own files agree: every value is explained, and refused where the schema does not know it.
+//!
+//! `make manifests` writes the table of manifests/chart/README.md anew.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{repository, text_of};
+
+const README: &str = "manifests/chart/README.md";
+const BEGIN: &str = "<!-- The values, written by `make manifests` -->\n";
+
+/// A value that can be set: its path, its default in one line, and what values.yaml says of it.
+struct Setting {
+    path: String,
+    default: String,
+    words: String,
+}
+
+#[test]
+fn the_readme_lists_every_value() {
+    let page = text_of(README);
+    let (before, table) = page.split_once(BEGIN).expect("a mark");
+    let mut expected = "| value | default | |\n|---|---|---|\n".to_owned();
+    for Setting {
+        path,
+        default,
+        words,
+    } in settings()
+    {
+        expected += &format!("| `{path}` | `{default}` | {words} |\n");
+    }
+    if std::env::var("CHART").is_ok_and(|word| word == "overwrite") {
+        let page = format!("{before}{BEGIN}{expected}");
+        fs::write(repository(README), page).expect("a page");
+        return;
+    }
+    assert!(table == expected, "run `make manifests`:\n{expected}");
+}
+
+#[test]
+fn every_value_is_explained() {
+    for setting in settings() {
+        assert!(!setting.words.is_empty(), "{}: no comment", setting.path);
+        let schema = schema_of(&setting.path);
+        assert!(schema.is_some(), "{}: not in the schema", setting.path);
+    }
+}
+
+/// Everything in the schema can be found in values.yaml, except what Helm gives to every chart.
+#[test]
+fn the_schema_knows_no_more() {
+    let known: BTreeSet<String> = settings().into_iter().map(|setting| setting.path).collect();
+    let schema: Value =
+        serde_json::from_str(&text_of("manifests/chart/values.schema.json")).unwrap();
+    let mut left = vec![(String::new(), &schema)];
+    while let Some((path, schema)) = left.pop() {
+        if known.contains(&path) || path == "global" {
+            continue;
+        }
+        let properties = schema["properties"].as_object();
+        let properties = properties.unwrap_or_else(|| panic!("{path}: not in values.yaml"));
+        for (name, schema) in properties {
+            let path = format!("{path}.{name}");
+            left.push((path.trim_start_matches('.').to_owned(), schema));
+        }
+    }
+}
+
+/// A policy among the values has the fields of the definition.
+#[test]
+fn policies_have_their_fields() {
+    let schema = schema_of("policies").expect("policies");
+    let fields = |properties: &Value| -> BTreeSet<String> {
+        properties
+            .as_object()
+            .expect("fields")
+            .keys()
+            .cloned()
+            .collect()
+    };
+    let taken = fields(&schema["additionalProperties"]["properties"]);
+    let text = text_of("manifests/chart/files/connectproxypolicy-crd.yaml");
+    let definition: Value = serde_saphyr::from_str(&text).unwrap();
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let defined = fields(definition.pointer(spec).expect("a spec"));
+    assert_eq!(taken, defined, "values.schema.json: policies");
+}
+
+#[test]
+fn the_chart_has_the_packages_version() {
+    let chart: Value = serde_saphyr::from_str(&text_of("manifests/chart/Chart.yaml")).unwrap();
+    for field in ["version", "appVersion"] {
+        assert_eq!(chart[field], env!("CARGO_PKG_VERSION"), "{field}");
+    }
+}
+
+/// The schema of a value.
+fn schema_of(path: &str) -> Option<Value> {
+    let schema: Value =
+        serde_json::from_str(&text_of("manifests/chart/values.schema.json")).unwrap();
+    let pointer = path.replace('.', "/properties/");
+    schema.pointer(&format!("/properties/{pointer}")).cloned()
+}
+
+/// The values of values.yaml that have a comment, or no value below them.
+fn settings() -> Vec<Setting> {
+    let text = text_of("manifests/chart/values.yaml");
+    let values: Value = serde_saphyr::from_str(&text).unwrap();
+    let mut settings = Vec::new();
+    let (mut words, mut parents): (String, Vec<(usize, String)>) = Default::default();
+    // A value with a comment is one, whatever is below it.
+    let mut within: Option<usize> = None;
+    for line in text.lines() {
+        let line_begins = line.len() - line.trim_start().len();
+        let line = line.trim();
+        if let Some(comment) = line.strip_prefix('#') {
+            words = format!("{words}{comment}").trim().to_owned();
+            continue;
+        }
+        let Some((name, _)) = line.split_once(':') else {
+            words.clear();
+            continue;
+        };
+        if within.is_some_and(|begins| line_begins > begins) {
+            continue;
+        }
+        within = None;
+        parents.retain(|(begins, _)| *begins < line_begins);
+        parents.push((line_begins, name.to_owned()));
+        let path: Vec<&str> = parents.iter().map(|(_, name)| name.as_str()).collect();
+        let path = path.join(".");
+        let default = values.pointer(&format!("/{}", path.replace('.', "/")));
+        let default = default.unwrap_or_else(|| panic!("{path}: cannot be read"));
+        let is_group = default.as_object().is_some_and(|object| !object.is_empty());
+        if is_group && words.is_empty() {
+            continue;
+        }
+        within = Some(line_begins);
+        settings.push(Setting {
+            default: default.to_string(),
+            words: std::mem::take(&mut words),
+            path,
+        });
+    }
+    assert!(settings.len() > 30, "{}", settings.len());
+    settings
+}
