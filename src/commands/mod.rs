@@ -3,6 +3,7 @@
 mod arguments;
 mod certificate;
 mod crd;
+mod doctor;
 mod explain;
 mod lint;
 mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Trace(trace::Arguments),
     /// Say what a check means; without an id, list them.
     Explain(explain::Arguments),
+    /// Look at a cluster: is the guard there, asked, believed and right?
+    Doctor(doctor::Arguments),
     /// Make an authority and a serving certificate, as files.
     Certificate(certificate::Arguments),
     /// Print the CustomResourceDefinition of a policy, for `kubectl apply --server-side -f -`.
@@ -65,9 +68,10 @@ enum Format {
 enum Exit {
     /// Nothing to complain about.
     Clean = 0,
-    /// Findings at or above `--fail-on`.
+    /// Findings at or above `--fail-on`; of `doctor`, something that is not as it should be.
     Findings = 1,
-    /// Bad flags, policy or path (clap's own number for a usage error).
+    /// Bad flags, policy or path (clap's own number for a usage error); of `doctor`, a cluster that cannot be
+    /// asked.
     Usage = 2,
 }
 
@@ -103,6 +107,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Lint(arguments) => lint::run(&arguments, cli.format, out),
         Command::Trace(arguments) => trace::run(&arguments, cli.format, out),
         Command::Explain(arguments) => explain::run(&arguments, cli.format, out),
+        Command::Doctor(arguments) => doctor::run(&arguments, cli.format, out),
         Command::Certificate(arguments) => certificate::run(&arguments, cli.format, out),
         Command::Crd => crd::run(cli.format, out),
         Command::Completions { shell } => {

@@ -32,7 +32,8 @@ pub(super) fn run(format: Format, out: &mut dyn Write) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-fn definition() -> anyhow::Result<CustomResourceDefinition> {
+/// The definition, as this version has it.
+pub(super) fn definition() -> anyhow::Result<CustomResourceDefinition> {
     let labels = ["name", "part-of"].map(|label| {
         let label = format!("app.kubernetes.io/{label}");
         (label, "tunnelguard".to_owned())

@@ -157,15 +157,20 @@ impl<'a> Session<'a> {
         printed_by(shell.args(["-o", "pipefail"]), command)
     }
 
-    /// A user's shell, with the control plane's `kubectl`.
+    /// A user's shell, with the control plane's `kubectl` and with `tunnelguard`.
     fn shell(&self, user: &str) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let bin = self.stage.plane.file("bin");
+        let own = Path::new(env!("CARGO_BIN_EXE_tunnelguard")).parent();
+        let own = own.expect("a directory with the binary");
         let mut shell = Command::new("bash");
         shell.current_dir(self.directory.path());
         shell.env("HOME", self.kubeconfigs.path());
         shell.env("KUBECONFIG", self.kubeconfigs.path().join(user));
-        shell.env("PATH", format!("{}:{path}", bin.display()));
+        shell.env(
+            "PATH",
+            format!("{}:{}:{path}", bin.display(), own.display()),
+        );
         shell
     }
 

@@ -53,6 +53,10 @@ fn statuses() {
         ("serve --help", 0),
         ("trace --help", 0),
         ("certificate --help", 0),
+        ("doctor --help", 0),
+        ("doctor --kubeconfig nowhere.yaml", 2),
+        ("doctor --context nowhere", 2),
+        ("doctor somewhere", 2),
         ("--version", 0),
     ] {
         let ended = run(files.path(), line, b"");
@@ -74,6 +78,7 @@ fn completions_name_every_command() {
             "trace",
             "explain",
             "certificate",
+            "doctor",
             "completions",
         ] {
             assert!(ended.stdout.contains(command), "{shell}: no {command}");

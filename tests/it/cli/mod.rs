@@ -3,6 +3,7 @@
 
 mod certificate;
 mod commands;
+mod doctor;
 mod json;
 mod lint;
 mod policy;

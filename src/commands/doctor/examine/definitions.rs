@@ -1,0 +1,139 @@
+//! The API server, the kinds that it knows, and the policies.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::{Value, json};
+
+use crate::commands::crd;
+use crate::commands::doctor::facts::{Facts, Seen};
+use crate::policy::spec::{READY, VERSION};
+
+use super::{Observation, counted};
+
+/// The first minor version of Kubernetes 1 with `matchConditions` for everybody.
+const OLDEST: u32 = 30;
+
+const DEFINITION: &str = "definition of policies";
+
+pub(super) fn examine(facts: &Facts) -> Vec<Observation> {
+    let mut all = vec![api_server(facts), entries(facts), definition(facts)];
+    all.extend(policies(facts));
+    all
+}
+
+fn api_server(facts: &Facts) -> Observation {
+    let told = format!("{} at {}", facts.version.git_version, facts.server);
+    // Some clouds write `30+`.
+    let minor = facts.version.minor.trim_end_matches('+').parse::<u32>();
+    match minor {
+        Ok(minor) if facts.version.major == "1" && minor < OLDEST => Observation::failed(
+            "API server",
+            &told,
+            format!("tunnelguard needs Kubernetes 1.{OLDEST} or newer (matchConditions)"),
+        ),
+        _ => Observation::ok("API server", &told),
+    }
+}
+
+fn entries(facts: &Facts) -> Observation {
+    const SUBJECT: &str = "ServiceEntries";
+    match &facts.entry_versions {
+        Seen::Found(versions) => {
+            let told = format!("served as networking.istio.io {}", versions.join(", "));
+            Observation::ok(SUBJECT, &told)
+        }
+        Seen::Absent => Observation::failed(
+            SUBJECT,
+            "Istio's definitions are not installed: there is nothing to guard",
+            "install Istio, or its definitions alone (the chart istio/base)",
+        ),
+        Seen::Untold(why) => Observation::unchecked(SUBJECT, why),
+    }
+}
+
+fn definition(facts: &Facts) -> Observation {
+    const REMEDY: &str = "tunnelguard crd | kubectl apply --server-side -f -";
+    let found = match &facts.definition {
+        Seen::Found(found) => found,
+        Seen::Untold(why) => return Observation::unchecked(DEFINITION, why),
+        Seen::Absent => {
+            let told = "not installed: policies can only be files, given to serve with --policy";
+            return Observation::failed(DEFINITION, told, REMEDY);
+        }
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    match crd::definition().map(|ours| is_current(&ours, found)) {
+        Ok(true) => {
+            let told = format!("as tunnelguard {version} has it");
+            Observation::ok(DEFINITION, &told)
+        }
+        Ok(false) => {
+            let told = format!("of another version than this tunnelguard, {version}");
+            let remedy = format!("with the version that serves: {REMEDY}");
+            Observation::failed(DEFINITION, &told, remedy)
+        }
+        Err(error) => Observation::unchecked(DEFINITION, &error.to_string()),
+    }
+}
+
+/// Whether its version says the same: elsewhere the API server fills in what a definition leaves out.
+fn is_current(ours: &CustomResourceDefinition, found: &CustomResourceDefinition) -> bool {
+    let version = |definition: &CustomResourceDefinition| {
+        let mut versions = definition.spec.versions.iter().cloned();
+        let mut version = versions.find(|version| version.name == VERSION)?;
+        let columns = version.additional_printer_columns.iter_mut().flatten();
+        for column in columns {
+            // The API server leaves out what is the default.
+            column.priority = column.priority.filter(|priority| *priority != 0);
+        }
+        Some(version)
+    };
+    version(ours) == version(found)
+}
+
+fn policies(facts: &Facts) -> Vec<Observation> {
+    const SUBJECT: &str = "policies";
+    let policies = match &facts.policies {
+        Seen::Found(policies) => policies,
+        Seen::Untold(why) => return vec![Observation::unchecked(SUBJECT, why)],
+        // Told by the definition.
+        Seen::Absent => return Vec::new(),
+    };
+    if policies.is_empty() {
+        let told = "none in the cluster: without files either, names are the only evidence, and only warned about";
+        return vec![Observation::ok(SUBJECT, told)];
+    }
+    policies.iter().map(policy).collect()
+}
+
+fn policy(policy: &Value) -> Observation {
+    let metadata = &policy["metadata"];
+    let name = metadata["name"].as_str().unwrap_or_default();
+    let subject = format!("policy {name}");
+    let conditions = policy["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    let ready = conditions.find(|condition| condition["type"] == json!(READY));
+    let Some(ready) = ready else {
+        return Observation::failed(
+            subject,
+            "nobody has said yet whether it is in force",
+            "the leader says so within seconds: see the Lease below",
+        );
+    };
+    let message = ready["message"].as_str().unwrap_or_default();
+    if ready["observedGeneration"] != metadata["generation"] {
+        let told = "its last edit has not been seen by the leader";
+        let remedy = "the leader says so within seconds: see the Lease below";
+        return Observation::failed(subject, told, remedy);
+    }
+    if ready["status"] != "True" {
+        let reason = ready["reason"].as_str().unwrap_or_default();
+        let told = format!("not in force as written: {reason}: {message}");
+        let remedy = format!("kubectl edit connectproxypolicy {name}");
+        return Observation::failed(subject, &told, remedy);
+    }
+    let mode = policy["spec"]["mode"].as_str().unwrap_or("Audit");
+    let declared = policy["status"]["proxies"]["declared"].as_u64();
+    let declared = usize::try_from(declared.unwrap_or_default()).unwrap_or_default();
+    let proxies = counted(declared, "proxy", "proxies");
+    Observation::ok(subject, &format!("{message}: {mode}, {proxies} declared"))
+}

@@ -1,0 +1,237 @@
+//! What can be wrong with an install, and what is said of it.
+
+use serde_json::json;
+
+use super::healthy::{authority, object, own_authority, policy, slice, trust, validating};
+use crate::commands::crd;
+use crate::commands::doctor::facts::{Facts, Seen};
+
+/// What is done to the healthy install, and what is not ok then: `FAIL subject: words of what is told`, or `?`
+/// for what cannot be checked.
+pub(super) type Row = (&'static str, fn(&mut Facts), &'static [&'static str]);
+
+pub(super) const ROWS: &[Row] = &[
+    ("healthy", |_| {}, &[]),
+    (
+        "an API server that is too old",
+        |facts| facts.version.minor = "29+".to_owned(),
+        &["FAIL API server: v1.36.3"],
+    ),
+    (
+        "no Istio",
+        |facts| facts.entry_versions = Seen::Absent,
+        &[
+            "FAIL ServiceEntries: nothing to guard",
+            "? /mutate, tried: no ServiceEntry can be made",
+            "? /validate, tried: no ServiceEntry can be made",
+        ],
+    ),
+    (
+        "no definition",
+        |facts| (facts.definition, facts.policies) = (Seen::Absent, Seen::Absent),
+        &[
+            "FAIL definition of policies: not installed",
+            "? /mutate, tried: repairs anything in namespace default",
+            "? /validate-policy, tried: not installed",
+        ],
+    ),
+    (
+        "a definition of another version",
+        |facts| {
+            let mut definition = crd::definition().expect("it is made");
+            definition.spec.versions[0].schema = None;
+            facts.definition = Seen::Found(definition);
+        },
+        &["FAIL definition of policies: another version"],
+    ),
+    (
+        "a policy that nobody looked at",
+        |facts| facts.policies = Seen::Found(vec![json!({"metadata": {"name": "a"}})]),
+        &[
+            "FAIL policy a: nobody has said",
+            "? /mutate, tried: repairs anything",
+        ],
+    ),
+    (
+        "a policy whose last edit was not seen",
+        |facts| policy(facts)["metadata"]["generation"] = 3.into(),
+        &["FAIL policy corporate: its last edit"],
+    ),
+    (
+        "a policy that is not in force",
+        |facts| policy(facts)["status"]["conditions"][0]["status"] = "False".into(),
+        &["FAIL policy corporate: not in force as written: InForce"],
+    ),
+    (
+        "no configuration",
+        |facts| facts.mutating = Seen::Absent,
+        &["FAIL MutatingWebhookConfiguration: nothing is repaired"],
+    ),
+    (
+        "one of an older version",
+        |facts| validating(facts).webhooks.truncate(1),
+        &["FAIL validate-policy.tunnelguard.dev: not among the webhooks"],
+    ),
+    (
+        "another Service",
+        |facts| {
+            let config = &mut validating(facts).webhooks[0].client_config;
+            config.service.as_mut().expect("one").namespace = "other".to_owned();
+        },
+        &["FAIL validate.tunnelguard.dev: not the Service tunnelguard-system/tunnelguard"],
+    ),
+    (
+        "another path",
+        |facts| {
+            let config = &mut validating(facts).webhooks[0].client_config;
+            config.service.as_mut().expect("one").path = Some("/mutate".to_owned());
+        },
+        &["FAIL validate.tunnelguard.dev: its path is /validate"],
+    ),
+    (
+        "what may be set otherwise",
+        |facts| {
+            let webhook = &mut validating(facts).webhooks[0];
+            webhook.failure_policy = Some("Fail".to_owned());
+            webhook.timeout_seconds = Some(2);
+        },
+        &[],
+    ),
+    (
+        "what may not",
+        |facts| {
+            let webhook = &mut validating(facts).webhooks[1];
+            webhook.failure_policy = Some("Fail".to_owned());
+            webhook.match_conditions.pop();
+        },
+        &[
+            "FAIL validate-policy.tunnelguard.dev: not as tunnelguard 0.1.0 has it: matchConditions, failurePolicy",
+        ],
+    ),
+    (
+        "dialled by URL",
+        |facts| {
+            for configuration in [&mut facts.mutating, &mut facts.validating] {
+                let Seen::Found(configuration) = configuration else {
+                    continue;
+                };
+                for webhook in &mut configuration.webhooks {
+                    webhook.client_config.service = None;
+                    webhook.client_config.url = Some("https://guard.example/".to_owned());
+                }
+            }
+        },
+        &[],
+    ),
+    (
+        "no caBundle",
+        |facts| trust(facts, b""),
+        &["FAIL caBundle: not set"],
+    ),
+    (
+        "a caBundle that is none",
+        |facts| trust(facts, b"MIIB"),
+        &["FAIL caBundle: it holds no certificate"],
+    ),
+    (
+        "a damaged caBundle",
+        |facts| {
+            trust(
+                facts,
+                b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+            )
+        },
+        &["FAIL caBundle: a certificate in it is damaged"],
+    ),
+    (
+        "an authority that has expired",
+        |facts| trust(facts, authority(-40, 30).as_bytes()),
+        &["FAIL caBundle: nothing in it is valid now; it goes until 2027-01-05"],
+    ),
+    (
+        "an authority that was not renewed",
+        |facts| trust(facts, authority(-28, 30).as_bytes()),
+        &["FAIL caBundle: ends in 2 days"],
+    ),
+    (
+        "an authority that lives for a day",
+        |facts| trust(facts, authority(0, 1).as_bytes()),
+        &[],
+    ),
+    (
+        "the next authority beside one that has expired",
+        |facts| {
+            trust(
+                facts,
+                [authority(-40, 30), authority(0, 30)].concat().as_bytes(),
+            )
+        },
+        &[],
+    ),
+    (
+        "another authority than the guard's own",
+        |facts| own_authority(facts, authority(0, 30)),
+        &["FAIL caBundle: the authority in Secret tunnelguard-ca is not in it"],
+    ),
+    (
+        "no Service",
+        |facts| facts.service = Seen::Absent,
+        &["FAIL Service: no review arrives"],
+    ),
+    (
+        "a headless Service",
+        |facts| facts.service = Seen::Found(object(json!({"spec": {"clusterIP": "None"}}))),
+        &["FAIL Service: is headless"],
+    ),
+    (
+        "a Service with another port",
+        |facts| facts.service = Seen::Found(object(json!({"spec": {"ports": [{"port": 8443}]}}))),
+        &["FAIL Service: has no port 443"],
+    ),
+    (
+        "replicas that are not ready",
+        |facts| facts.slices = Seen::Found(vec![slice(false), slice(false)]),
+        &["FAIL ready endpoints: 2 replicas are not ready"],
+    ),
+    (
+        "no replicas",
+        |facts| facts.slices = Seen::Found(vec![]),
+        &["FAIL ready endpoints: no replica runs"],
+    ),
+    (
+        "a right that is missing",
+        |facts| facts.rights[0].1 = Seen::Found(false),
+        &["FAIL rights of the guard: may not list connectproxypolicies"],
+    ),
+    (
+        "rights that nobody may ask about",
+        |facts| facts.rights[0].1 = Seen::Untold("forbidden".to_owned()),
+        &["? rights of the guard: forbidden"],
+    ),
+    (
+        "a Lease that was released",
+        |facts| facts.lease = Seen::Found(object(json!({"spec": {"holderIdentity": ""}}))),
+        &["FAIL leader: released it"],
+    ),
+    (
+        "a Lease that has run out",
+        |facts| facts.now += jiff::SignedDuration::from_hours(1),
+        &["FAIL leader: a renewed the Lease 60 minutes ago"],
+    ),
+    (
+        "no Lease",
+        |facts| facts.lease = Seen::Absent,
+        &["FAIL leader: there never was one"],
+    ),
+    (
+        "a namespace that is spared",
+        |facts| {
+            let labels = json!({"metadata": {"labels": {"kubernetes.io/metadata.name": "default", "spared": ""}}});
+            facts.namespace = Seen::Found(object(labels));
+            let selector =
+                json!({"matchExpressions": [{"key": "spared", "operator": "DoesNotExist"}]});
+            validating(facts).webhooks[0].namespace_selector = object(selector);
+        },
+        &["? /validate, tried: spares namespace default"],
+    ),
+];
