@@ -1,5 +1,6 @@
 //! What is created in a dry run, and what should come of it: as the guard judges, by the same code.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -11,6 +12,7 @@ use crate::policy::compile::{Place, compile_object};
 use crate::policy::proxy::{Evidence, Proxy};
 use crate::policy::verdict::{judge, repair};
 use crate::policy::{PolicySet, evaluate, spec};
+use crate::source::{self, SourceFile};
 use crate::state::Snapshot;
 
 use super::Installed;
@@ -18,6 +20,9 @@ use super::facts::{Facts, Seen};
 
 /// What everything that is tried is called. Nothing of it is ever stored.
 pub(super) const NAME: &str = "tunnelguard-doctor";
+
+/// The ConfigMap with the policies that the chart is given, which serve reads as files.
+pub(super) const POLICY_FILES: &str = "tunnelguard-policies";
 
 /// How many declared proxies are looked at for one that something is said about.
 const LOOKED_AT: usize = 64;
@@ -82,7 +87,7 @@ fn entries(facts: &Facts, installed: &Installed) -> Vec<Attempt> {
         return Vec::new();
     };
     // Without them there is no telling what is to be expected.
-    if let Seen::Untold(_) = facts.policies {
+    if matches!(facts.policies, Seen::Untold(_)) || matches!(facts.policy_files, Seen::Untold(_)) {
         return Vec::new();
     }
     let snapshot = snapshot(facts, installed);
@@ -118,9 +123,16 @@ fn entries(facts: &Facts, installed: &Installed) -> Vec<Attempt> {
 /// What the guard goes by, as far as the cluster tells. Policies that are not in force as they are written have
 /// an observation of their own.
 fn snapshot(facts: &Facts, installed: &Installed) -> Snapshot {
-    let policies = facts.policies.found().into_iter().flatten();
-    let compiled = policies.filter_map(|policy| compile_object(policy, Place::Cluster).ok());
-    let sets: Vec<PolicySet> = compiled.map(|(_, set)| set).collect();
+    let mut sets = policies_in_files(facts);
+    let in_files = sets.iter().flat_map(|set| &set.policies);
+    let in_files: BTreeSet<Box<str>> = in_files.map(|policy| policy.name.clone()).collect();
+    let resources = facts.policies.found().into_iter().flatten();
+    let seen = resources.filter(|policy| {
+        // Of a file and a resource with one name the file's is in force.
+        let name = policy["metadata"]["name"].as_str();
+        name.is_some_and(|name| !in_files.contains(name))
+    });
+    sets.extend(seen.filter_map(compiled));
     let policies = match sets.is_empty() {
         true => PolicySet::built_in(),
         false => PolicySet::united(&sets),
@@ -137,6 +149,27 @@ fn snapshot(facts: &Facts, installed: &Installed) -> Snapshot {
         namespaces: Arc::new(labels.into_iter().collect()),
         ..Snapshot::default()
     }
+}
+
+/// The policies that the chart mounts as files.
+fn policies_in_files(facts: &Facts) -> Vec<PolicySet> {
+    let files = facts.policy_files.found();
+    let files = files
+        .and_then(|files| files.data.as_ref())
+        .into_iter()
+        .flatten();
+    let documents = files.flat_map(|(name, text)| {
+        let file = SourceFile::from_text(name.as_str(), text.as_str());
+        source::read(&file).documents
+    });
+    documents
+        .filter_map(|document| compiled(&document.value))
+        .collect()
+}
+
+fn compiled(policy: &Value) -> Option<PolicySet> {
+    let compiled = compile_object(policy, Place::Cluster).ok();
+    compiled.map(|(_, set)| set)
 }
 
 /// An entry that breaks a proxy.

@@ -23,7 +23,7 @@ use crate::discovery::watch::told_with_cause;
 use crate::policy::spec;
 
 use super::Installed;
-use super::attempts::Attempt;
+use super::attempts::{Attempt, POLICY_FILES};
 use super::facts::{Answer, Facts, Seen, Tried};
 use super::rights::rights;
 
@@ -131,6 +131,9 @@ impl Cluster {
             entry_versions: self.entry_versions().await?,
             definition: self.get(&definition).await?,
             policies: policies.map(|list| list.items),
+            policy_files: self
+                .get(&format!("{own}/configmaps/{POLICY_FILES}"))
+                .await?,
             mutating: self.get(&mutating).await?,
             validating: self.get(&validating).await?,
             authority: self.get(&format!("{own}/secrets/{ca_secret}")).await?,

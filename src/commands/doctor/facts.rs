@@ -5,7 +5,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     MatchCondition, RuleWithOperations, WebhookClientConfig,
 };
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -58,6 +58,8 @@ pub(super) struct Facts {
     pub(super) entry_versions: Seen<Vec<String>>,
     pub(super) definition: Seen<CustomResourceDefinition>,
     pub(super) policies: Seen<Vec<Value>>,
+    /// Those that the chart mounts as files.
+    pub(super) policy_files: Seen<ConfigMap>,
     pub(super) mutating: Seen<Configuration>,
     pub(super) validating: Seen<Configuration>,
     /// Of the authority that the guard made itself, if it did.

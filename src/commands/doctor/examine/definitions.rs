@@ -4,6 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::{Value, json};
 
 use crate::commands::crd;
+use crate::commands::doctor::attempts::POLICY_FILES;
 use crate::commands::doctor::facts::{Facts, Seen};
 use crate::policy::spec::{READY, VERSION};
 
@@ -93,16 +94,30 @@ fn is_current(ours: &CustomResourceDefinition, found: &CustomResourceDefinition)
 fn policies(facts: &Facts) -> Vec<Observation> {
     const SUBJECT: &str = "policies";
     let policies = match &facts.policies {
-        Seen::Found(policies) => policies,
+        Seen::Found(policies) => policies.as_slice(),
         Seen::Untold(why) => return vec![Observation::unchecked(SUBJECT, why)],
         // Told by the definition.
-        Seen::Absent => return Vec::new(),
+        Seen::Absent => &[][..],
     };
-    if policies.is_empty() {
-        let told = "none in the cluster: without files either, names are the only evidence, and only warned about";
-        return vec![Observation::ok(SUBJECT, told)];
+    let mut all: Vec<Observation> = policies.iter().map(policy).collect();
+    match &facts.policy_files {
+        Seen::Found(files) => {
+            let names = files.data.iter().flatten().map(|(name, _)| name.as_str());
+            let names: Vec<&str> = names.collect();
+            let told = format!(
+                "in ConfigMap {POLICY_FILES}, of the chart: {}",
+                names.join(", ")
+            );
+            all.push(Observation::ok("policy files", &told));
+        }
+        Seen::Untold(why) => all.push(Observation::unchecked("policy files", why)),
+        Seen::Absent if all.is_empty() => {
+            let told = "none: names are the only evidence, and only warned about";
+            all.push(Observation::ok(SUBJECT, told));
+        }
+        Seen::Absent => {}
     }
-    policies.iter().map(policy).collect()
+    all
 }
 
 fn policy(policy: &Value) -> Observation {

@@ -81,13 +81,13 @@ fn asks_about(webhook: &Webhook, facts: &Facts, installed: &Installed) -> bool {
 /// Why nothing was tried of which it would say something.
 fn untried(webhook: &Webhook, facts: &Facts, installed: &Installed) -> String {
     let namespace = &installed.try_in;
-    if let Seen::Untold(_) = facts.policies {
+    let is_policy = webhook.name == "validate-policy.tunnelguard.dev";
+    let told = !matches!(facts.policies, Seen::Untold(_));
+    if !(told && (is_policy || !matches!(facts.policy_files, Seen::Untold(_)))) {
         return "the policies are not told, so there is no telling what it should say".to_owned();
     }
     match webhook.name.as_str() {
-        "validate-policy.tunnelguard.dev" => {
-            "no policy can be made: their definition is not installed".to_owned()
-        }
+        _ if is_policy => "no policy can be made: their definition is not installed".to_owned(),
         _ if facts.entry_versions.found().is_none() => "no ServiceEntry can be made".to_owned(),
         "mutate.tunnelguard.dev" => format!(
             "no policy that can be seen repairs anything in namespace {namespace}, so nothing would show it"

@@ -62,6 +62,7 @@ pub(super) fn healthy() -> Facts {
             "status": {"conditions": [
                 {"type": "Ready", "status": "True", "reason": "InForce", "message": "in force", "observedGeneration": 2}]},
         })]),
+        policy_files: Seen::Absent,
         mutating: Seen::Found(shipped(include_str!(
             "../../../../manifests/mutating-webhook.yaml"
         ))),

@@ -149,6 +149,25 @@ fn each_webhook_is_tried_where_it_would_do_something() {
     }
 }
 
+/// The chart's policies are files: of a resource with that name the file is in force.
+#[test]
+fn policies_in_files_are_seen() {
+    let file = |mode: &str| {
+        format!(
+            "kind: ConnectProxyPolicy\napiVersion: tunnelguard.dev/v1alpha1\nmetadata: {{name: corporate}}\n\
+             spec: {{mode: {mode}, proxies: [{{name: a, addresses: [10.0.0.1], ports: [3128]}}]}}"
+        )
+    };
+    for (mode, expected) in [("Enforce", Reaction::Denied), ("Audit", Reaction::Warned)] {
+        let mut facts = healthy();
+        let files = json!({"data": {"corporate.yaml": file(mode)}});
+        facts.policy_files = Seen::Found(object(files));
+        let tried = attempts(&facts, &installed());
+        let entries = tried[1..].iter().map(|one| one.expected);
+        assert_eq!(entries.collect::<Vec<_>>(), [expected], "{mode}");
+    }
+}
+
 fn hold(name: &str, observations: &[Observation], expected: &[&str]) {
     let not_ok = observations.iter().filter(|one| one.state != State::Ok);
     let lines: Vec<String> = not_ok

@@ -63,6 +63,15 @@ pub(super) const ROWS: &[Row] = &[
         &["FAIL policy corporate: not in force as written: InForce"],
     ),
     (
+        "policies in files that nobody may read",
+        |facts| facts.policy_files = Seen::Untold("forbidden".to_owned()),
+        &[
+            "? policy files: forbidden",
+            "? /mutate, tried: the policies are not told",
+            "? /validate, tried: the policies are not told",
+        ],
+    ),
+    (
         "no configuration",
         |facts| facts.mutating = Seen::Absent,
         &["FAIL MutatingWebhookConfiguration: nothing is repaired"],
