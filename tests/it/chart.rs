@@ -97,6 +97,69 @@ fn the_chart_has_the_packages_version() {
     }
 }
 
+#[test]
+fn the_documentation_says_what_to_do_about_every_alert() {
+    let alerts: Value =
+        serde_saphyr::from_str(&text_of("manifests/chart/files/alerts.yaml")).unwrap();
+    let rules = alerts["groups"][0]["rules"].as_array().expect("rules");
+    let made: Vec<&str> = rules
+        .iter()
+        .filter_map(|rule| rule["alert"].as_str())
+        .collect();
+    let page = text_of("docs/operations.md");
+    let rows = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `Tunnelguard"));
+    let told: Vec<String> = rows
+        .map(|row| format!("Tunnelguard{}", row.split('`').next().unwrap()))
+        .collect();
+    assert_eq!(made, told);
+}
+
+/// What the dashboard asks for is documented, and so exists.
+#[test]
+fn the_dashboard_asks_for_series_that_exist() {
+    let dashboard: Value =
+        serde_json::from_str(&text_of("manifests/chart/files/dashboard.json")).unwrap();
+    let page = text_of("docs/operations.md");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    assert!(panels.len() > 5);
+    for target in panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().expect("targets"))
+    {
+        let expression = target["expr"].as_str().expect("an expression");
+        let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        for name in words.filter(|word| word.starts_with("tunnelguard_")) {
+            let name = name.trim_end_matches("_bucket");
+            assert!(
+                page.contains(&format!("| `{name}` |")),
+                "no series {name}: {expression}"
+            );
+        }
+    }
+}
+
+/// What docs/operations.md shows of an installation was typed and printed in the end-to-end test.
+#[test]
+fn the_installation_in_the_documentation_is_that_of_the_transcript() {
+    let page = text_of("docs/operations.md");
+    let (_, steps) = page.split_once("\n## Install\n").expect("a section");
+    let (steps, _) = steps.split_once("\n## ").expect("a section behind it");
+    let transcript = text_of("tests/e2e/chart/story.txt");
+    let shown = steps.split("```").skip(1).step_by(2);
+    let shown = shown.filter_map(|block| block.strip_prefix("console\n"));
+    let lines: Vec<&str> = shown.flat_map(str::lines).collect();
+    assert!(lines.len() > 20, "{lines:?}");
+    for line in lines {
+        let is_there = transcript.lines().any(|printed| printed == line);
+        assert!(
+            is_there,
+            "docs/operations.md: not in the transcript: {line}"
+        );
+    }
+}
+
 /// The schema of a value.
 fn schema_of(path: &str) -> Option<Value> {
     let schema: Value =

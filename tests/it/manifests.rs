@@ -291,3 +291,48 @@ fn the_definition_is_what_the_policys_types_say() {
     let written = text_of("manifests/chart/files/connectproxypolicy-crd.yaml");
     assert!(printed.stdout == written, "run `make crd`:\n{printed}");
 }
+
+/// The end-to-end tests work with the objects of rbac.yaml and of the two webhook configurations, which are those
+/// of the chart: so it is the chart's that is tested.
+#[test]
+fn the_chart_makes_the_same() {
+    let read = |path: &str| {
+        let reading = source::read(&SourceFile::from_text(path, text_of(path)));
+        assert!(
+            reading.problems.is_empty(),
+            "{path}: {:?}",
+            reading.problems
+        );
+        let values = reading.documents.into_iter().map(|document| document.value);
+        values.collect::<Vec<Value>>()
+    };
+    let without_labels = |mut object: Value| {
+        object["metadata"].as_object_mut().unwrap().remove("labels");
+        object
+    };
+    let made: Vec<Value> = read("manifests/install.yaml")
+        .into_iter()
+        .map(without_labels)
+        .collect();
+    let mut tested = Vec::new();
+    for path in ["manifests/rbac.yaml", MUTATING, VALIDATING] {
+        for object in read(path).into_iter().map(without_labels) {
+            let name = format!("{} {}", object["kind"], object["metadata"]["name"]);
+            assert!(
+                made.contains(&object),
+                "{path}: {name} is another in manifests/chart/templates; edit both, and run `make manifests`"
+            );
+            tested.push(name);
+        }
+    }
+    for object in made {
+        let name = format!("{} {}", object["kind"], object["metadata"]["name"]);
+        let is_right = object["apiVersion"] == "rbac.authorization.k8s.io/v1";
+        // Of certificates that look after themselves, which have tests of their own.
+        let is_tested = tested.contains(&name) || name.contains("tunnelguard-certificates");
+        assert!(
+            !is_right || is_tested,
+            "{name} is in no manifest that is tested"
+        );
+    }
+}

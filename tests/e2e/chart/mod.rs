@@ -2,6 +2,8 @@
 
 mod alerts;
 mod helm;
+mod pods;
+mod story;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +37,9 @@ pub(crate) fn tests() -> Vec<Test> {
         test("bad_values", |_| bad_values_are_refused()),
         test("install_yaml", |_| install_yaml_is_rendered()),
         test("install_yaml_applies", install_yaml_applies_at_once),
+        test("pods", pods::are_restricted),
         test("alerts", alerts::fire_when_they_should),
+        test("story", story::is_as_told),
     ]
 }
 
@@ -111,6 +115,7 @@ fn install_yaml_is_rendered() {
 
 /// As the documentation says, on a cluster that has never heard of any of it.
 fn install_yaml_applies_at_once(plane: &ControlPlane) {
+    remove(plane);
     let file = repository("manifests/install.yaml");
     let flags = ["apply", "--server-side", "--validate=strict", "-f"];
     let printed = run(plane.kubectl(flags).arg(&file), "");
@@ -118,11 +123,17 @@ fn install_yaml_applies_at_once(plane: &ControlPlane) {
         printed.contains("deployment.apps/tunnelguard serverside-applied"),
         "{printed}"
     );
+    remove(plane);
+}
+
+/// Takes away whatever the chart makes, whoever made it.
+fn remove(plane: &ControlPlane) {
     // No controller runs that could take the namespace away.
     let others = objects(&text_of("manifests/install.yaml"));
     let others = others.iter().filter(|object| object["kind"] != "Namespace");
     let others: String = others.map(|object| format!("---\n{object}\n")).collect();
-    run(&mut plane.kubectl(["delete", "-f", "-"]), &others);
+    let flags = ["delete", "--ignore-not-found", "-f", "-"];
+    run(&mut plane.kubectl(flags), &others);
 }
 
 fn text_of(path: &str) -> String {
