@@ -134,7 +134,7 @@ fn build(texts: &[String]) -> MeshView {
     let mut view = MeshView::new();
     for text in texts {
         let object: DynamicObject = serde_json::from_str(text).unwrap();
-        if let Some(MeshObject::ServiceEntry(entry)) = MeshKind::ServiceEntry.read(object) {
+        if let Ok(Some(MeshObject::ServiceEntry(entry))) = MeshKind::ServiceEntry.read(object) {
             view.upsert(entry);
         }
     }

@@ -93,15 +93,12 @@ impl DestinationRule {
         }
         let export_to = spec["exportTo"].as_array().into_iter().flatten();
         let policy = &spec["trafficPolicy"];
-        let selector = &spec["workloadSelector"];
         Self {
             namespace: namespace.into(),
             name: name.into(),
             created,
             host: host.into(),
-            selector: selector
-                .is_object()
-                .then(|| labels::read(&selector["matchLabels"])),
+            selector: labels::read_selector(&spec["workloadSelector"], "matchLabels"),
             export_to: export_to
                 .filter_map(Value::as_str)
                 .map(Into::into)

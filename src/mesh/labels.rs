@@ -17,6 +17,11 @@ pub(crate) fn read(object: &Value) -> Labels {
     labels.collect()
 }
 
+/// Reads a `workloadSelector`, whose labels are in `field`; `None` where it is not set.
+pub(crate) fn read_selector(selector: &Value, field: &str) -> Option<Labels> {
+    selector.is_object().then(|| read(&selector[field]))
+}
+
 /// Whether a selector's labels are all among those of a workload.
 pub(crate) fn selects(selector: &Labels, labels: &Labels) -> bool {
     let mut wanted = selector.iter();

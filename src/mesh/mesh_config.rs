@@ -8,8 +8,8 @@ use super::simulation::OutboundPolicy;
 /// What the mesh is set to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MeshConfig {
-    /// `outboundTrafficPolicy.mode`; ALLOW_ANY where it is absent.
-    pub outbound: OutboundPolicy,
+    /// `outboundTrafficPolicy.mode`, which is ALLOW_ANY where it is absent; `None` where control planes differ.
+    pub outbound: Option<OutboundPolicy>,
     /// `rootNamespace`.
     pub root_namespace: Option<Box<str>>,
     /// Whether `defaultConfig.proxyMetadata.ISTIO_META_DNS_CAPTURE` is `true`. Where it is not, single
@@ -36,7 +36,7 @@ impl MeshConfig {
         let root = config["rootNamespace"].as_str();
         let capture = &config["defaultConfig"]["proxyMetadata"]["ISTIO_META_DNS_CAPTURE"];
         Ok(Self {
-            outbound,
+            outbound: Some(outbound),
             root_namespace: root.filter(|root| !root.is_empty()).map(Into::into),
             captures_dns: capture.as_str() == Some("true"),
         })
@@ -68,7 +68,8 @@ mod tests {
         ] {
             let read = MeshConfig::read(&config).expect("it can be read");
             let root = read.root_namespace.as_deref().unwrap_or("-");
-            let found = format!("{} {root} {}", read.outbound, read.captures_dns);
+            let outbound = read.outbound.expect("it is one mesh's");
+            let found = format!("{outbound} {root} {}", read.captures_dns);
             assert_eq!(found, expected, "{config}");
         }
         for (config, expected) in [

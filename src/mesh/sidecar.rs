@@ -96,7 +96,6 @@ impl Sidecar {
             created,
         } = Metadata::of(object);
         let spec = &object["spec"];
-        let selector = &spec["workloadSelector"];
         let egress = spec["egress"].as_array().into_iter().flatten();
         let mut egress: Vec<Egress> = egress.map(Egress::read).collect();
         if egress.is_empty() {
@@ -107,9 +106,7 @@ impl Sidecar {
             namespace: namespace.into(),
             name: name.into(),
             created,
-            selector: selector
-                .is_object()
-                .then(|| labels::read(&selector["labels"])),
+            selector: labels::read_selector(&spec["workloadSelector"], "labels"),
             egress,
             outbound: outbound.is_object().then(|| Outbound::read(outbound)),
         }

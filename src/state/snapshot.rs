@@ -48,7 +48,7 @@ impl Snapshot {
     /// default. DNS is captured where any of them says so.
     pub fn environment(&self) -> Environment<'_> {
         let (own, policies) = (self.mesh_config.as_ref(), &self.policies);
-        let outbound = self.outbound.or(own.map(|own| own.outbound));
+        let outbound = self.outbound.or(own.and_then(|own| own.outbound));
         let root = own.and_then(|own| own.root_namespace.as_deref());
         Environment {
             outbound: outbound.or(policies.outbound).unwrap_or_default(),

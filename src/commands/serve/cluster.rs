@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::DynamicObject;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::GroupVersionKind;
 use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -132,11 +131,7 @@ impl Cluster {
 
     /// Keeps the policies as the cluster has them.
     pub(super) fn follow_policies(&mut self, policies: Arc<Policies>) {
-        let kind = Kind {
-            called: "ConnectProxyPolicies",
-            apis: vec![self.policies()],
-            name: None,
-        };
+        let kind = Kind::all("ConnectProxyPolicies", self.policies());
         let tell = move |news| match news {
             News::Listed(objects) => policies.listed(&objects),
             News::Applied(object) => policies.applied(&object),
@@ -208,9 +203,7 @@ impl Cluster {
 
     /// As any objects: one of another form does not end a watch.
     fn policies(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk(GROUP, VERSION, KIND);
-        let resource = ApiResource::from_gvk_with_plural(&kind, PLURAL);
-        Api::all_with(self.client.clone(), &resource)
+        watch::api_of_any_form(&self.client, GROUP, VERSION, KIND, PLURAL)
     }
 }
 
@@ -228,6 +221,7 @@ where
     let called = kind.called;
     let metrics = Arc::clone(metrics);
     metrics.is_current(called, false);
+    metrics.left_out(called, 0);
     watch::follow(kind, read, move |news| {
         match news {
             News::Listed(_) | News::NotInstalled => metrics.is_current(called, true),

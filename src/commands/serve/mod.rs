@@ -6,6 +6,7 @@ mod descriptors;
 mod leadership;
 mod log;
 mod mesh;
+mod mesh_configs;
 mod namespaces;
 mod policies;
 mod reload;

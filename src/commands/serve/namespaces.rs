@@ -13,11 +13,7 @@ pub(super) type Labelled = (Box<str>, Labels);
 
 /// Namespaces, of which nothing is read but the metadata.
 pub(super) fn kind(client: &Client) -> Kind<PartialObjectMeta<Namespace>> {
-    Kind {
-        called: "Namespaces",
-        apis: vec![Api::all(client.clone())],
-        name: None,
-    }
+    Kind::all("Namespaces", Api::all(client.clone()))
 }
 
 /// What is kept of a namespace.

@@ -8,8 +8,8 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::commands::arguments::PolicyArguments;
-use crate::discovery::mesh::{KnownMesh, MeshKind};
-use crate::discovery::mesh_config::ReadConfig;
+use crate::discovery::mesh::KnownMesh;
+use crate::discovery::mesh_config::{ControlPlane, ReadConfig};
 use crate::discovery::watch::News;
 use crate::mesh::MeshView;
 use crate::policy::PolicySet;
@@ -21,7 +21,7 @@ use crate::state::{
     Change, PolicyFileError, PolicyResources, SharedSnapshot, Snapshot, Surroundings,
 };
 
-use super::mesh::MeshConfigs;
+use super::mesh_configs::MeshConfigs;
 use super::namespaces::{self, Labelled};
 use super::trial;
 use super::workloads::{Workloads, observed};
@@ -278,20 +278,22 @@ impl Policies {
         for (kind, count) in known.counts {
             self.metrics.followed(kind.called(), count);
         }
-        let entries = MeshKind::ServiceEntry.called();
-        self.metrics.left_out(entries, known.left_out);
     }
 
     /// The mesh is set to something else.
-    pub(super) fn mesh_configured(&self, news: News<ReadConfig>) {
+    pub(super) fn mesh_configured(&self, control_plane: ControlPlane, news: News<ReadConfig>) {
         let mut parts = self.parts();
-        parts.mesh_configs.take(news);
+        parts.mesh_configs.take(control_plane, news);
+        let unreadable = parts.mesh_configs.unreadable(control_plane);
+        self.metrics.left_out(control_plane.called(), unreadable);
+        parts.tell_difference();
         self.publish(&parts);
     }
 
     fn policies_changed(&self, parts: &mut Parts) {
         let united = parts.united();
         parts.in_force = Arc::new(self.arguments.in_force(united));
+        parts.tell_difference();
         self.observe(parts);
         let snapshot = self.publish(parts);
         self.metrics.declares(parts.in_force.proxies.all().len());
@@ -311,7 +313,7 @@ impl Policies {
             namespaces: Arc::clone(&parts.namespaces),
             mesh: Arc::clone(&parts.mesh),
             sees_mesh: parts.sees_mesh,
-            mesh_config: parts.mesh_configs.of(root).cloned(),
+            mesh_config: parts.mesh_configs.of(root),
             ..snapshot
         })
     }
@@ -337,6 +339,11 @@ impl Parts {
         let united = PolicySet::united([&self.files].into_iter().chain(seen));
         self.hidden = hidden;
         united
+    }
+
+    fn tell_difference(&mut self) {
+        let root = self.in_force.root_namespace.as_deref();
+        self.mesh_configs.tell_difference(root);
     }
 
     fn are_current(&self) -> bool {

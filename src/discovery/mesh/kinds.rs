@@ -6,7 +6,7 @@ use kube::Client;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use crate::discovery::watch::{Kind, NamespacedName};
+use crate::discovery::watch::{Kind, NamespacedName, Reading};
 use crate::mesh::kubernetes::{EndpointSlice, read_service};
 use crate::mesh::service_entry::GROUP;
 use crate::mesh::{DestinationRule, ServiceEntry, Sidecar, WorkloadEntry};
@@ -33,8 +33,6 @@ pub enum MeshKind {
 pub enum MeshObject {
     /// A ServiceEntry.
     ServiceEntry(Arc<ServiceEntry>),
-    /// A ServiceEntry of which something cannot be read, and what.
-    Unreadable(NamespacedName, String),
     /// A DestinationRule.
     DestinationRule(DestinationRule),
     /// A Sidecar.
@@ -84,22 +82,23 @@ impl MeshKind {
     }
 
     /// What is kept of an object of this kind; nothing where it decides nothing.
-    pub fn read(self, object: DynamicObject) -> Option<MeshObject> {
+    pub fn read(self, object: DynamicObject) -> Reading<MeshObject> {
         let name = NamespacedName::of(&object.metadata);
         let object = value(object);
         let read = match self {
-            Self::ServiceEntry => match serde_json::from_value::<ServiceEntry>(object) {
-                Ok(entry) => readable(name, entry),
-                // Every field may have any type, so that this does not happen.
-                Err(error) => MeshObject::Unreadable(name, error.to_string()),
-            },
-            Self::DestinationRule => MeshObject::DestinationRule(DestinationRule::read(&object)),
-            Self::Sidecar => MeshObject::Sidecar(Sidecar::read(&object)),
-            Self::WorkloadEntry => MeshObject::WorkloadEntry(WorkloadEntry::read(&object)),
-            Self::Service => MeshObject::Service(read_service(&object)?),
-            Self::EndpointSlice => MeshObject::EndpointSlice(name, EndpointSlice::read(&object)?),
+            Self::ServiceEntry => Some(MeshObject::ServiceEntry(read_entry(object)?)),
+            Self::DestinationRule => {
+                Some(MeshObject::DestinationRule(DestinationRule::read(&object)))
+            }
+            Self::Sidecar => Some(MeshObject::Sidecar(Sidecar::read(&object))),
+            Self::WorkloadEntry => Some(MeshObject::WorkloadEntry(WorkloadEntry::read(&object))),
+            Self::Service => read_service(&object).map(MeshObject::Service),
+            Self::EndpointSlice => {
+                let slice = EndpointSlice::read(&object);
+                slice.map(|slice| MeshObject::EndpointSlice(name, slice))
+            }
         };
-        Some(read)
+        Ok(read)
     }
 }
 
@@ -118,18 +117,18 @@ impl MeshObject {
             Self::DestinationRule(rule) => of(&rule.namespace, &rule.name),
             Self::Sidecar(sidecar) => of(&sidecar.namespace, &sidecar.name),
             Self::WorkloadEntry(workload) => of(&workload.namespace, &workload.name),
-            Self::Unreadable(name, _) | Self::EndpointSlice(name, _) => name.clone(),
+            Self::EndpointSlice(name, _) => name.clone(),
         }
     }
 }
 
-/// What is read in part is left out: what it does in whole, nobody can tell.
-fn readable(name: NamespacedName, entry: ServiceEntry) -> MeshObject {
+/// What can be read in part only is left out: what it does in whole, nobody can tell.
+fn read_entry(object: Value) -> Result<Arc<ServiceEntry>, String> {
+    // Every field may have any type, so that this does not fail.
+    let entry: ServiceEntry = serde_json::from_value(object).map_err(|error| error.to_string())?;
     match entry.problems.first() {
-        Some(problem) => {
-            MeshObject::Unreadable(name, format!("{}: {}", problem.path, problem.message))
-        }
-        None => MeshObject::ServiceEntry(Arc::new(entry)),
+        Some(problem) => Err(format!("{}: {}", problem.path, problem.message)),
+        None => Ok(Arc::new(entry)),
     }
 }
 

@@ -33,8 +33,6 @@ pub struct KnownMesh {
     pub is_whole: bool,
     /// How many objects of each kind there are.
     pub counts: Vec<(MeshKind, usize)>,
-    /// How many of the ServiceEntries cannot be read and are not in the view.
-    pub left_out: usize,
 }
 
 /// Where followers tell what there is of the mesh.
@@ -79,8 +77,6 @@ struct MeshObjects {
     services: Services,
     /// Which objects there are, of the kinds of which that is known.
     known: BTreeMap<MeshKind, BTreeSet<NamespacedName>>,
-    /// ServiceEntries that cannot be read, and why.
-    left_out: BTreeMap<NamespacedName, String>,
 }
 
 impl MeshObjects {
@@ -120,11 +116,7 @@ impl MeshObjects {
     fn put(&mut self, object: MeshObject) -> Vec<Change> {
         let name = object.name();
         match object {
-            MeshObject::ServiceEntry(entry) => {
-                self.left_out.remove(&name);
-                vec![Change::Entry(entry)]
-            }
-            MeshObject::Unreadable(_, why) => self.leave_out(name, why),
+            MeshObject::ServiceEntry(entry) => vec![Change::Entry(entry)],
             MeshObject::Service(service) => self.services.put(name, service).into_iter().collect(),
             MeshObject::EndpointSlice(_, slice) => self.services.put_slice(name, slice),
             MeshObject::DestinationRule(rule) => vec![Change::DestinationRule(rule)],
@@ -133,25 +125,12 @@ impl MeshObjects {
         }
     }
 
-    fn leave_out(&mut self, name: NamespacedName, why: String) -> Vec<Change> {
-        if self.left_out.get(&name) != Some(&why) {
-            tracing::warn!(
-                object = format!("{}/{}", name.namespace, name.name),
-                error = why,
-                "a ServiceEntry of the cluster cannot be read and is left out of the view of the mesh"
-            );
-            self.left_out.insert(name.clone(), why);
-        }
-        vec![Change::Gone(MeshKind::ServiceEntry, name)]
-    }
-
     fn remove(&mut self, kind: MeshKind, name: NamespacedName) -> Vec<Change> {
         match kind {
             MeshKind::EndpointSlice => {
                 return self.services.remove_slice(&name).into_iter().collect();
             }
             MeshKind::Service => self.services.remove(&name),
-            MeshKind::ServiceEntry => drop(self.left_out.remove(&name)),
             _ => {}
         }
         vec![Change::Gone(kind, name)]
@@ -163,7 +142,6 @@ impl MeshObjects {
             view: self.twin.apply(changes),
             is_whole: self.known.len() == MeshKind::ALL.len(),
             counts: counts.collect(),
-            left_out: self.left_out.len(),
         }
     }
 }

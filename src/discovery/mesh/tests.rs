@@ -3,26 +3,31 @@
 use serde_json::{Value, json};
 
 use super::{KnownMesh, MeshKind, MeshObjects};
-use crate::discovery::watch::{NamespacedName, News};
+use crate::discovery::watch::{NamespacedName, News, Reading};
 use crate::mesh::Mesh as _;
 
 use MeshKind::{DestinationRule, EndpointSlice, Service, ServiceEntry, Sidecar, WorkloadEntry};
 
 fn object(name: &str, rest: Value) -> super::MeshObject {
+    read(name, rest).expect("readable").expect("it matters")
+}
+
+fn read(name: &str, rest: Value) -> Reading<super::MeshObject> {
     let (kind, rest) = (rest["read as"].clone(), rest);
     let mut object = rest;
     object["metadata"]["namespace"] = "team".into();
     object["metadata"]["name"] = name.into();
     let kind = MeshKind::ALL.into_iter().find(|own| own.called() == kind);
     let object = serde_json::from_value(object).expect("an object");
-    kind.expect("a kind").read(object).expect("it matters")
+    kind.expect("a kind").read(object)
 }
 
-fn entry(name: &str, hosts: Value) -> super::MeshObject {
-    object(
-        name,
-        json!({"read as": "ServiceEntries", "spec": {"hosts": hosts, "ports": [{"number": 3128, "name": "p", "protocol": "TCP"}]}}),
-    )
+fn entry(name: &str) -> super::MeshObject {
+    object(name, spec_of(json!([format!("{name}.test")])))
+}
+
+fn spec_of(hosts: Value) -> Value {
+    json!({"read as": "ServiceEntries", "spec": {"hosts": hosts, "ports": [{"number": 3128, "name": "p", "protocol": "TCP"}]}})
 }
 
 fn service(name: &str) -> super::MeshObject {
@@ -83,10 +88,7 @@ fn the_view_follows_the_news() {
     let rows = [
         (
             ServiceEntry,
-            News::Listed(vec![
-                entry("a", json!(["a.test"])),
-                entry("b", json!(["b.test"])),
-            ]),
+            News::Listed(vec![entry("a"), entry("b")]),
             "a b 0/0/0",
         ),
         // An endpoint may be known before its Service.
@@ -122,20 +124,12 @@ fn the_view_follows_the_news() {
             "a b other(10.244.0.1) squid 0/0/0",
         ),
         (Service, gone("other"), "a b squid 0/0/0"),
-        // Left out, mended, and left out again, by itself and in a list.
+        // Gone, or left out, which is told alike; there again, and gone from a list.
+        (ServiceEntry, gone("a"), "b squid 0/0/0"),
+        (ServiceEntry, News::Applied(entry("a")), "a b squid 0/0/0"),
         (
             ServiceEntry,
-            News::Applied(entry("a", json!("a.test"))),
-            "b squid 0/0/0",
-        ),
-        (
-            ServiceEntry,
-            News::Applied(entry("a", json!(["a.test"]))),
-            "a b squid 0/0/0",
-        ),
-        (
-            ServiceEntry,
-            News::Listed(vec![entry("a", json!(7)), entry("c", json!(["c.test"]))]),
+            News::Listed(vec![entry("c")]),
             "c squid 0/0/0",
         ),
         (
@@ -179,14 +173,23 @@ fn the_view_follows_the_news() {
     }
     let empty = objects.apply(Vec::new());
     assert_eq!(
-        (empty.left_out, empty.counts),
-        (
-            0,
-            MeshKind::ALL
-                .map(|kind| (kind, usize::from(kind == EndpointSlice)))
-                .to_vec()
-        )
+        empty.counts,
+        MeshKind::ALL.map(|kind| (kind, usize::from(kind == EndpointSlice)))
     );
+}
+
+#[test]
+fn what_can_be_read_in_part_only_cannot_be_read() {
+    for (hosts, expected) in [
+        (json!(["a.test"]), ""),
+        (json!("a.test"), "spec.hosts: expected "),
+        (json!(["a.test", 7]), "spec.hosts[1]: expected "),
+    ] {
+        let error = read("a", spec_of(hosts.clone())).err();
+        assert_eq!(error.is_none(), expected.is_empty(), "{hosts}: {error:?}");
+        let error = error.unwrap_or_default();
+        assert!(error.starts_with(expected), "{hosts}: {error}");
+    }
 }
 
 /// A view that somebody reads stays as it is, however many take its place.
@@ -195,7 +198,7 @@ fn what_is_read_does_not_change() {
     let mut objects = MeshObjects::default();
     let mut read = Vec::new();
     for number in 0..3 {
-        let news = News::Applied(entry(&format!("e{number}"), json!(["a.test"])));
+        let news = News::Applied(entry(&format!("e{number}")));
         let changes = objects.take(ServiceEntry, news);
         read.push(objects.apply(changes));
     }

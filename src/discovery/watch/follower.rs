@@ -27,7 +27,7 @@ pub(super) struct Follower<K, V> {
     pub(super) logged: Option<String>,
     pub(super) left_out: LeftOut,
     pub(super) pauses: Pauses,
-    pub(super) config: watcher::Config,
+    pub(super) selection: watcher::Config,
 }
 
 impl<K, V> Follower<K, V>
@@ -55,8 +55,8 @@ where
 
     /// Until the cluster knows no such resource.
     async fn follow_one(&mut self, api: &Api<K>) {
-        let config = self.config.clone();
-        let begin = || watcher(api.clone(), config.clone()).boxed();
+        let selection = self.selection.clone();
+        let begin = || watcher(api.clone(), selection.clone()).boxed();
         let mut events = begin();
         let mut listing = Listing::default();
         // It never ends by itself.

@@ -40,8 +40,8 @@ pub struct Kind<K> {
     pub called: &'static str,
     /// Where they are asked for; the first that the cluster knows is taken.
     pub apis: Vec<Api<K>>,
-    /// Only those of this name, if not all.
-    pub name: Option<&'static str>,
+    /// Which of them.
+    pub selection: watcher::Config,
 }
 
 /// What there is to tell of a kind.
@@ -84,6 +84,17 @@ impl NamespacedName {
     }
 }
 
+impl<K> Kind<K> {
+    /// All objects of a kind that have the form of the type.
+    pub fn all(called: &'static str, api: Api<K>) -> Self {
+        Self {
+            called,
+            apis: vec![api],
+            selection: watcher::Config::default(),
+        }
+    }
+}
+
 impl Kind<DynamicObject> {
     /// A kind whose objects are read as any object, so that one of an unexpected form does not end the watch,
     /// in the first of these versions that the cluster serves.
@@ -96,18 +107,27 @@ impl Kind<DynamicObject> {
     ) -> Self {
         // As Kubernetes calls the resources of a kind.
         let plural = called.to_lowercase();
-        let api = |version: &&str| {
-            let kind = GroupVersionKind::gvk(group, version, kind);
-            let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
-            Api::all_with(client.clone(), &resource)
-        };
+        let api = |version: &&str| api_of_any_form(client, group, version, kind, &plural);
         let apis = versions.iter().map(api).collect();
         Self {
             called,
             apis,
-            name: None,
+            selection: watcher::Config::default(),
         }
     }
+}
+
+/// Where objects are asked for that are read as any object.
+pub fn api_of_any_form(
+    client: &Client,
+    group: &str,
+    version: &str,
+    kind: &str,
+    plural: &str,
+) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk(group, version, kind);
+    let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+    Api::all_with(client.clone(), &resource)
 }
 
 /// Follows a kind until the process ends. `read` makes of an object what is kept of it; `tell` is told what
@@ -125,10 +145,6 @@ where
 {
     let (known, first_view) = oneshot::channel();
     let called = kind.called;
-    let config = match kind.name {
-        Some(name) => watcher::Config::default().fields(&format!("metadata.name={name}")),
-        None => watcher::Config::default(),
-    };
     let follower = Follower {
         called,
         read: Box::new(read),
@@ -137,7 +153,7 @@ where
         logged: None,
         left_out: LeftOut::default(),
         pauses: Pauses::default(),
-        config,
+        selection: kind.selection,
     };
     let following = tokio::spawn(follower.keep_following(kind.apis));
     tokio::spawn(async move {

@@ -198,11 +198,8 @@ async fn play(script: &str) -> String {
         .with_writer(move || Lines(log.clone()))
         .finish();
     let _logging = tracing::subscriber::set_default(subscriber);
-    let kind = Kind {
-        called: "ConfigMaps",
-        apis: vec![Api::<DeserializeGuard<ConfigMap>>::all(server.client())],
-        name: None,
-    };
+    let api: Api<DeserializeGuard<ConfigMap>> = Api::all(server.client());
+    let kind = Kind::all("ConfigMaps", api);
     let told = server.clone();
     let _first_view = follow(kind, read, move |news| told.tell(line(news)));
     server.played().await

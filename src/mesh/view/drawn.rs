@@ -9,6 +9,8 @@ use std::net::IpAddr;
 
 use crate::mesh::service_entry::{Registry, Resolution, ServiceEntry};
 
+use super::index::take_out;
+
 /// Who brings endpoints to its hosts, by the endpoint's address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bringing {
@@ -29,12 +31,7 @@ impl Bringing {
 
     pub(super) fn unlink(&mut self, sequence: u64, entry: &ServiceEntry) {
         for ip in endpoints(entry) {
-            if let Some(bringing) = self.by_endpoint.get_mut(&ip) {
-                bringing.remove(&sequence);
-                if bringing.is_empty() {
-                    self.by_endpoint.remove(&ip);
-                }
-            }
+            take_out(&mut self.by_endpoint, &ip, sequence);
         }
         self.selecting.remove(&sequence);
     }

@@ -178,7 +178,8 @@ impl MeshView {
     }
 }
 
-fn take_out<K, Q>(places: &mut HashMap<K, BTreeSet<u64>>, key: &Q, sequence: u64)
+/// Takes an entry out of what is filed under a key, and the key with its last entry.
+pub(super) fn take_out<K, Q>(places: &mut HashMap<K, BTreeSet<u64>>, key: &Q, sequence: u64)
 where
     K: Borrow<Q> + Eq + Hash,
     Q: Eq + Hash + ?Sized,

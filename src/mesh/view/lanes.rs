@@ -110,16 +110,20 @@ pub(super) fn slots(entry: &ServiceEntry) -> Vec<(Scope, &Port)> {
 impl Lanes {
     /// Whether nothing is filed in any of them.
     pub(super) fn is_empty(&self) -> bool {
-        let shared = [
+        // What is in a range, or has a server name, is in a lane that is shared, too.
+        self.exact.is_empty() && self.of_the_port().iter().all(|lane| lane.is_empty())
+    }
+
+    /// The lanes that every dial of the port shares.
+    fn of_the_port(&self) -> [&BTreeSet<Place>; 6] {
+        [
             &self.any_range,
             &self.http,
             &self.sniffed,
             &self.match_all,
             &self.any_server_name,
             &self.rare,
-        ];
-        // What is in a range, or has a server name, is in a lane that is shared, too.
-        self.exact.is_empty() && shared.iter().all(|lane| lane.is_empty())
+        ]
     }
 
     /// Calls `act` with every lane in which this port of this entry stands.
@@ -211,14 +215,7 @@ impl Lanes {
                 lanes.extend(self.server_names.get(format!("*{}", &name[dot..]).as_str()));
             }
         }
-        lanes.extend([
-            &self.any_range,
-            &self.http,
-            &self.sniffed,
-            &self.match_all,
-            &self.any_server_name,
-            &self.rare,
-        ]);
+        lanes.extend(self.of_the_port());
         lanes
     }
 }

@@ -236,7 +236,13 @@ impl<'a> Session<'a> {
         printed += line["message"].as_str().expect("a message");
         let address = self.way_begins.to_string();
         for field in [
-            "cluster", "missing", "policy", "policies", "object", "error",
+            "cluster",
+            "missing",
+            "policy",
+            "policies",
+            "object",
+            "error",
+            "differing",
         ] {
             if let Some(value) = line[field].as_str() {
                 // Another one in every run.

@@ -1,42 +1,28 @@
-//! The proxies that workloads are told of: what is followed for them, and how they come to be in force.
+//! The proxies that workloads are told of, and how they come to be in force: `following` is what of the cluster is
+//! followed for them, `resolving` where DNS says that they are.
+
+mod following;
+mod resolving;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1::{self, ConfigMap};
-use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::{DeserializeGuard, GroupVersionKind};
-use tokio::sync::{Notify, oneshot};
-use tokio::time::sleep;
+use k8s_openapi::api::core::v1::ConfigMap;
+use tokio::sync::Notify;
 
 use crate::discovery::env::{Conclusion, Host};
 use crate::discovery::index::{ConfigMapValues, Index, Pod};
-use crate::discovery::names::Names;
 use crate::discovery::observed::{MOST_PROXIES, Observed, observe};
-use crate::discovery::pods::{CLUSTER_PROXY, PodReader, is_cluster_proxy, read_cluster_proxy};
-use crate::discovery::watch::{Kind, NamespacedName, News, well_formed};
+use crate::discovery::pods::{CLUSTER_PROXY, is_cluster_proxy};
+use crate::discovery::watch::{NamespacedName, News};
 use crate::mesh::view::Mesh as _;
 use crate::mesh::{MeshView, service_entry::Registry};
 use crate::policy::PolicySet;
 use crate::policy::proxy::Evidence;
 use crate::server::metrics::{Metrics, Unread};
-
-use super::cluster::{Cluster, follow};
-use super::policies::Policies;
-
-/// How long changes come together: a rollout is many, and each has all proxies indexed anew.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// How often it is looked which hosts DNS is to be asked for.
-const LOOK: Duration = Duration::from_secs(2);
-
-/// How long a ConfigMap is left alone that could not be read.
-const RETRY: Duration = Duration::from_secs(8);
 
 /// What was seen of workloads.
 #[derive(Default)]
@@ -197,155 +183,6 @@ fn addresses_of(host: &str, mesh: &MeshView) -> Vec<IpAddr> {
         .filter(|ranked| ranked.entry.registry == Registry::Kubernetes);
     let service = services.next().map(|ranked| ranked.entry);
     service.map_or_else(Vec::new, |service| service.usable_addresses().collect())
-}
-
-impl Cluster {
-    /// Keeps what workloads are told as the cluster has it. ConfigMaps come after the Pods, so that it is known
-    /// of which of them anything is to be kept.
-    pub(super) fn follow_workloads(&mut self, policies: &Arc<Policies>) {
-        let workloads = Arc::clone(policies.workloads());
-        let told = Arc::clone(&workloads);
-        let tell = move |news| told.cluster_proxy(news);
-        self.follow(
-            cluster_proxies(self.client()),
-            |object| Ok(read_cluster_proxy(&object)),
-            tell,
-        );
-
-        let (known, first_view) = oneshot::channel();
-        let (client, policies) = (self.client().clone(), Arc::clone(policies));
-        let metrics = Arc::clone(self.metrics());
-        tokio::spawn(async move {
-            // Where a bug ended it, that was told.
-            let _ = follow_pods(&client, &workloads, &metrics).await;
-            workloads.index().begin_config_maps();
-            let _ = follow_config_maps(&client, &workloads, &metrics).await;
-            policies.observed_changed();
-            // Nobody has to wait for it.
-            let _ = known.send(());
-            tokio::spawn(keep_asking(client, Arc::clone(&workloads)));
-            tokio::spawn(keep_resolving(Arc::clone(&policies)));
-            loop {
-                workloads.changed.notified().await;
-                policies.observed_changed();
-                sleep(PAUSE).await;
-            }
-        });
-        self.await_first_view("Pods", first_view);
-    }
-}
-
-/// What OpenShift calls `proxies.config.openshift.io`, of which there is one.
-fn cluster_proxies(client: &Client) -> Kind<DynamicObject> {
-    let kind = GroupVersionKind::gvk("config.openshift.io", "v1", "Proxy");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "proxies");
-    Kind {
-        called: "Proxies of OpenShift",
-        apis: vec![Api::all_with(client.clone(), &resource)],
-        name: None,
-    }
-}
-
-fn follow_pods(
-    client: &Client,
-    workloads: &Arc<Workloads>,
-    metrics: &Arc<Metrics>,
-) -> oneshot::Receiver<()> {
-    let pods = Kind {
-        called: "Pods",
-        apis: vec![Api::<DeserializeGuard<v1::Pod>>::all(client.clone())],
-        name: None,
-    };
-    let reader = Mutex::new(PodReader::default());
-    let read = move |pod| {
-        let pod = well_formed(pod)?;
-        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(reader.read(&pod))
-    };
-    let told = Arc::clone(workloads);
-    follow(metrics, pods, read, move |news| told.pods(news))
-}
-
-fn follow_config_maps(
-    client: &Client,
-    workloads: &Arc<Workloads>,
-    metrics: &Arc<Metrics>,
-) -> oneshot::Receiver<()> {
-    let config_maps = Kind {
-        called: "ConfigMaps",
-        apis: vec![Api::<DeserializeGuard<ConfigMap>>::all(client.clone())],
-        name: None,
-    };
-    let (reading, told) = (Arc::clone(workloads), Arc::clone(workloads));
-    let read = move |config_map| {
-        let config_map = well_formed(config_map)?;
-        Ok(reading.read_config_map(&config_map))
-    };
-    follow(metrics, config_maps, read, move |news| {
-        told.config_maps(news)
-    })
-}
-
-/// Asks for the ConfigMaps to which nobody referred when they went by.
-async fn keep_asking(client: Client, workloads: Arc<Workloads>) {
-    loop {
-        workloads.unread.notified().await;
-        let unread = workloads.index().take_unread_config_maps();
-        for name in unread {
-            let found = ask_until_answered(&client, &name).await;
-            let index = &mut workloads.index();
-            if let Some(wanted) = index.wanted(&name) {
-                index.answer_config_map(wanted.of(&name, &found.data.unwrap_or_default()));
-            }
-        }
-        workloads.changed.notify_one();
-    }
-}
-
-/// Asks DNS where the hosts of observed proxies are, while a policy wants it.
-async fn keep_resolving(policies: Arc<Policies>) {
-    let mut resolver = None;
-    loop {
-        sleep(LOOK).await;
-        let workloads = policies.workloads();
-        let hosts = match policies.asks_dns() {
-            true => workloads.hosts(),
-            false => BTreeSet::new(),
-        };
-        if hosts.is_empty() && workloads.names().is_empty() {
-            continue;
-        }
-        let resolver = match &mut resolver {
-            Some(resolver) => resolver,
-            none => match Names::of_system() {
-                Ok(names) => none.insert(names),
-                Err(error) => {
-                    tracing::warn!(%error, "DNS cannot be asked for observed proxies: /etc/resolv.conf cannot be used");
-                    return;
-                }
-            },
-        };
-        if resolver.refresh(&hosts, Instant::now()).await {
-            *workloads.names() = resolver.known();
-            workloads.renamed.store(true, Ordering::Relaxed);
-            workloads.changed.notify_one();
-        }
-    }
-}
-
-/// One that is not there says nothing.
-async fn ask_until_answered(client: &Client, key: &str) -> ConfigMap {
-    let (namespace, name) = key.split_once('/').unwrap_or_default();
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    loop {
-        match api.get_opt(name).await {
-            Ok(found) => return found.unwrap_or_default(),
-            Err(error) => {
-                tracing::debug!(%error, config_map = key, "a ConfigMap is asked for again");
-                sleep(RETRY).await;
-            }
-        }
-    }
 }
 
 #[cfg(test)]
