@@ -1,6 +1,8 @@
-//! What the index of workloads holds of a large cluster, and how long it takes to read it.
+//! What the index of workloads holds of a large cluster, and what the watch that fills it takes besides.
 //!
-//! The Pods come one at a time, as a list is read, each in the size that the API server sends.
+//! The Pods come in the size that the API server sends: one at a time, which leaves the index alone; and in the
+//! pages of a list, through the client, the watcher and the reader of `serve`, from an API server that is a
+//! function.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,12 +10,22 @@
 )]
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, mpsc};
+use std::time::Instant;
 
+use axum::Router;
+use axum::body::Body;
+use axum::http::Uri;
+use axum::response::{IntoResponse as _, Response};
+use k8s_openapi::api::core::v1;
+use kube::core::DeserializeGuard;
+use kube::{Api, Client};
 use serde_json::json;
 use tunnelguard::discovery::index::{Index, Pod};
 use tunnelguard::discovery::observed::observe;
 use tunnelguard::discovery::pods::PodReader;
+use tunnelguard::discovery::watch::{Kind, News, follow, well_formed};
 use tunnelguard::policy::proxy::ProxyIndex;
 
 const PODS: usize = 100_000;
@@ -27,74 +39,162 @@ const MEASURE: &str = "--measure";
 
 fn main() {
     let mut arguments = std::env::args().skip_while(|argument| argument != MEASURE);
-    if let Some(replicas) = arguments.nth(1) {
-        return measure(replicas.parse().unwrap());
+    if let (Some(what), Some(replicas)) = (arguments.nth(1), arguments.next()) {
+        let replicas = replicas.parse().unwrap();
+        return match &*what {
+            "index" => measure_index(replicas),
+            _ => measure_watch(replicas),
+        };
     }
-    println!("\nMemory of an index of {PODS} Pods that use {PROXIES} proxies; goal: 40 MiB.\n");
-    println!(
-        "{:>15}   {:>7}   {:>7}   {:>9}   {:>9}",
-        "Pods a workload", "listed", "again", "read", "join"
-    );
+    println!("\nMiB for {PODS} Pods that use {PROXIES} proxies; goal: 40.\n");
+    println!("{:>15}   the index alone", "Pods a workload");
     for replicas in REPLICAS {
-        // In a process of its own: what another freed would count for nothing.
-        let mut measuring = Command::new(std::env::current_exe().unwrap());
-        let ended = measuring.args([MEASURE, &replicas.to_string()]).status();
-        assert!(ended.unwrap().success());
+        in_a_process("index", replicas);
+    }
+    println!("{:>15}   with the watch", "");
+    for replicas in REPLICAS {
+        in_a_process("watch", replicas);
     }
 }
 
-fn measure(replicas: usize) {
-    let before = resident();
+/// Where what another freed counts for nothing.
+fn in_a_process(what: &str, replicas: usize) {
+    let mut measuring = Command::new(std::env::current_exe().unwrap());
+    let ended = measuring
+        .args([MEASURE, what, &replicas.to_string()])
+        .status();
+    assert!(ended.unwrap().success());
+}
+
+fn measure_index(replicas: usize) {
+    let before = resident("VmRSS");
     let mut reader = PodReader::default();
-    let mut reading = Duration::ZERO;
-    let mut pods: Vec<Pod> = Vec::new();
-    for number in 0..PODS {
-        let text = pod(number, replicas);
-        let begin = Instant::now();
-        let pod = serde_json::from_str(&text).unwrap();
-        pods.extend(reader.read(&pod));
-        reading += begin.elapsed();
-    }
     let begin = Instant::now();
     let mut index = Index::default();
-    index.list(pods, |_| false);
-    reading += begin.elapsed();
-    let once = resident() - before;
+    index.list(read_one_by_one(&mut reader, replicas), |_| false);
+    let reading = begin.elapsed();
+    let listed = resident("VmRSS") - before;
     let begin = Instant::now();
-    let mut proxies = ProxyIndex::default();
-    observe(&mut proxies, &index, |_| Vec::new());
+    assert_users(&index, replicas);
     let joining = begin.elapsed();
-    assert_eq!(proxies.all().len(), PROXIES);
-    let workloads: usize = proxies.all().iter().map(|p| p.users.workloads).sum();
-    assert_eq!(workloads, PODS / replicas);
     // A second list, as after a watch that could not be resumed: all that it holds is there twice for a moment.
-    let pods = (0..PODS).filter_map(|number| {
-        let pod = serde_json::from_str(&pod(number, replicas)).unwrap();
-        reader.read(&pod)
-    });
-    let pods: Vec<Pod> = pods.collect();
-    let held = resident() - before;
+    let pods = read_one_by_one(&mut reader, replicas);
+    let held = resident("VmRSS") - before;
     index.list(pods, |_| false);
     println!(
-        "{replicas:>15}   {once:>7.1}   {:>7.1}   {:>7.2} s   {:>6.1} ms",
-        held.max(resident() - before),
+        "{replicas:>15}   {listed:.1} listed, {:.1} listed again; read in {:.2} s, joined in {:.1} ms",
+        held.max(resident("VmRSS") - before),
         reading.as_secs_f64(),
         joining.as_secs_f64() * 1e3,
     );
 }
 
+fn read_one_by_one(reader: &mut PodReader, replicas: usize) -> Vec<Pod> {
+    let pods = (0..PODS).filter_map(|number| {
+        let pod = serde_json::from_str(&pod(number, replicas)).unwrap();
+        reader.read(&pod)
+    });
+    pods.collect()
+}
+
+fn assert_users(index: &Index, replicas: usize) {
+    let mut proxies = ProxyIndex::default();
+    observe(&mut proxies, index, |_| Vec::new());
+    assert_eq!(proxies.all().len(), PROXIES);
+    let workloads: usize = proxies.all().iter().map(|p| p.users.workloads).sum();
+    assert_eq!(workloads, PODS / replicas);
+}
+
+fn measure_watch(replicas: usize) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let client = cluster(replicas);
+    let before = resident("VmRSS");
+    let index = Arc::new(Mutex::new(Index::default()));
+    let reader = Mutex::new(PodReader::default());
+    let read = move |pod| Ok(reader.lock().unwrap().read(&well_formed(pod)?));
+    let (telling, told) = mpsc::channel();
+    let listed = Arc::clone(&index);
+    let tell = move |news| {
+        if let News::Listed(pods) = news {
+            listed.lock().unwrap().list(pods, |_| false);
+            telling.send(resident("VmRSS")).unwrap();
+        }
+    };
+    let api: Api<DeserializeGuard<v1::Pod>> = Api::all(client);
+    let _known = follow(Kind::all("Pods", api), read, tell);
+    let listed: [f64; 2] = [(), ()].map(|()| told.recv().unwrap() - before);
+    assert_users(&index.lock().unwrap(), replicas);
+    println!(
+        "{replicas:>15}   {:.1} listed, {:.1} listed again, {:.1} at the most",
+        listed[0],
+        listed[1],
+        resident("VmHWM") - before,
+    );
+}
+
+/// An API server that lists these Pods in the pages that are asked for, and breaks the first watch.
+fn cluster(replicas: usize) -> Client {
+    let was_watched = Arc::new(AtomicBool::new(false));
+    let answer = move |uri: Uri| {
+        let was_watched = Arc::clone(&was_watched);
+        async move {
+            let query = uri.query().unwrap_or_default().to_owned();
+            match query.contains("watch=true") {
+                true if was_watched.swap(true, Ordering::Relaxed) => std::future::pending().await,
+                true => gone(),
+                false => page(&query, replicas),
+            }
+        }
+    };
+    Client::new(Router::new().fallback(answer), "default")
+}
+
+fn page(query: &str, replicas: usize) -> Response {
+    let number = |key: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs
+            .find(|pair| pair.0 == key)
+            .and_then(|pair| pair.1.parse::<usize>().ok())
+    };
+    let from = number("continue").unwrap_or(0);
+    let to = PODS.min(from + number("limit").unwrap());
+    let next = if to < PODS {
+        to.to_string()
+    } else {
+        String::new()
+    };
+    let pods: Vec<String> = (from..to).map(|number| pod(number, replicas)).collect();
+    let metadata = json!({"resourceVersion": "1", "continue": next});
+    let pods = pods.join(",");
+    format!(r#"{{"apiVersion":"v1","kind":"PodList","metadata":{metadata},"items":[{pods}]}}"#)
+        .into_response()
+}
+
+/// The API server does not remember what came after the list.
+fn gone() -> Response {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410, "message": "too old"});
+    let event = json!({"type": "ERROR", "object": status});
+    Body::from(format!("{event}\n")).into_response()
+}
+
 /// A Pod as the API server sends it, with the environment of one of [`PROXIES`].
 fn pod(number: usize, replicas: usize) -> String {
+    static TEMPLATE: LazyLock<String> = LazyLock::new(template);
     let workload = number / replicas;
-    let hash = format!("{:x}", 0x5d9c_7b6f_usize + workload);
-    let deployment = format!("service-{workload}");
-    let namespace = format!("namespace-{}", workload % 500);
-    let url = format!(
-        "http://svc:secret@proxy-{}.corp.example.com:3128/",
-        workload % PROXIES
-    );
+    TEMPLATE
+        .replace("<number>", &format!("{number:08}"))
+        .replace("<workload>", &workload.to_string())
+        .replace("<hash>", &format!("{:x}", 0x5d9c_7b6f_usize + workload))
+        .replace("<namespace>", &(workload % 500).to_string())
+        .replace("<proxy>", &(workload % PROXIES).to_string())
+}
+
+/// Written once, so that what is measured is reading.
+fn template() -> String {
+    let url = "http://svc:secret@proxy-<proxy>.corp.example.com:3128/";
     let more =
-        (0..20).map(|n| json!({"name": format!("SETTING_{n}"), "value": format!("{number}-{n}")}));
+        (0..20).map(|n| json!({"name": format!("SETTING_{n}"), "value": format!("<number>-{n}")}));
     let mut env: Vec<_> = more.collect();
     for name in ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"] {
         env.push(json!({"name": name, "value": url}));
@@ -104,13 +204,14 @@ fn pod(number: usize, replicas: usize) -> String {
     );
     let managed =
         json!({"f:spec": {"f:containers": {"k:{\"name\":\"main\"}": {"f:env": "x".repeat(1500)}}}});
+    let labels = json!({"app": "service-<workload>", "pod-template-hash": "<hash>"});
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": format!("{deployment}-{hash}-{number:05}"), "namespace": namespace,
-            "uid": format!("{number:08}-3c39-4b9e-8d6e-0f3c1a2b4c5d"), "resourceVersion": number.to_string(),
-            "labels": {"app": deployment, "pod-template-hash": hash},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{deployment}-{hash}"),
+            "name": "service-<workload>-<hash>-<number>", "namespace": "namespace-<namespace>",
+            "uid": "<number>-3c39-4b9e-8d6e-0f3c1a2b4c5d", "resourceVersion": "<number>",
+            "labels": labels,
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "service-<workload>-<hash>",
                 "uid": "7d1b8f0a-3c39-4b9e-8d6e-0f3c1a2b4c5d", "controller": true}],
             "managedFields": [{"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": managed}],
         },
@@ -123,10 +224,10 @@ fn pod(number: usize, replicas: usize) -> String {
     .to_string()
 }
 
-/// Resident memory in MiB.
-fn resident() -> f64 {
+/// Resident memory in MiB: now (`VmRSS`), or at the most (`VmHWM`).
+fn resident(what: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(what));
     let kib: f64 = line
         .unwrap()
         .split_whitespace()

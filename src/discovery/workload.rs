@@ -10,43 +10,41 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 /// The label with which a Deployment tells the Pods of its ReplicaSets apart.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
-/// What runs Pods; a Pod that nothing runs is one itself.
+/// Between namespace, name and kind: in none of them, and before all that is.
+const BETWEEN: char = ' ';
+
+/// Not one workload, but what OpenShift tells all of them.
+const WHOLE_CLUSTER: &str = " cluster Proxy";
+
+/// What runs Pods; a Pod that nothing runs is one itself. There may be as many as Pods: so its namespace, name
+/// and kind are one text, a third of what three take.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Workload {
-    /// Its namespace.
-    pub namespace: Box<str>,
-    /// Its name.
-    pub name: Box<str>,
-    /// Its kind.
-    pub kind: Box<str>,
-}
+pub struct Workload(Box<str>);
 
 impl Workload {
-    /// Not one workload, but what OpenShift tells all of them: the cluster's `Proxy`.
+    /// That of this namespace, name and kind.
+    pub fn new(namespace: &str, name: &str, kind: &str) -> Self {
+        Self(format!("{namespace}{BETWEEN}{name}{BETWEEN}{kind}").into())
+    }
+
+    /// OpenShift's `Proxy` of the cluster.
     pub fn whole_cluster() -> Self {
-        Self {
-            namespace: "".into(),
-            name: "cluster".into(),
-            kind: "Proxy".into(),
-        }
+        Self(WHOLE_CLUSTER.into())
     }
 
     /// Whether it is that.
     pub fn is_whole_cluster(&self) -> bool {
-        *self == Self::whole_cluster()
+        &*self.0 == WHOLE_CLUSTER
     }
 
     /// That of a Pod: its controller, and the Deployment of a ReplicaSet that has its hash in its name.
     pub fn of(pod: &ObjectMeta) -> Self {
-        let namespace = pod.namespace.as_deref().unwrap_or_default().into();
+        let namespace = pod.namespace.as_deref().unwrap_or_default();
         let owners = pod.owner_references.iter().flatten();
         let mut controllers = owners.filter(|owner| owner.controller == Some(true));
         let Some(controller) = controllers.next() else {
-            return Self {
-                namespace,
-                name: pod.name.as_deref().unwrap_or_default().into(),
-                kind: "Pod".into(),
-            };
+            let name = pod.name.as_deref().unwrap_or_default();
+            return Self::new(namespace, name, "Pod");
         };
         let hash = pod
             .labels
@@ -62,17 +60,16 @@ impl Workload {
             }
             _ => (&*controller.name, &*controller.kind),
         };
-        Self {
-            namespace,
-            name: name.into(),
-            kind: kind.into(),
-        }
+        Self::new(namespace, name, kind)
     }
 }
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        let mut parts = self.0.split(BETWEEN);
+        let namespace = parts.next().unwrap_or_default();
+        let name = parts.next().unwrap_or_default();
+        write!(f, "{namespace}/{name}")
     }
 }
 
@@ -116,6 +113,21 @@ mod tests {
     use super::Workload;
 
     #[test]
+    fn workloads_are_in_the_order_of_namespace_and_name() {
+        let mut workloads = [
+            ("b", "a"),
+            ("a-b", "c"),
+            ("a", "d"),
+            ("a", "c-b"),
+            ("a", "c"),
+        ]
+        .map(|(namespace, name)| Workload::new(namespace, name, "Deployment"));
+        workloads.sort();
+        let told = workloads.map(|workload| workload.to_string());
+        assert_eq!(told, ["a/c", "a/c-b", "a/d", "a-b/c", "b/a"]);
+    }
+
+    #[test]
     fn a_pod_is_of_what_controls_it() {
         let owned = |kind: &str, name: &str, hash: Value| {
             json!({
@@ -130,37 +142,39 @@ mod tests {
         for (metadata, expected) in [
             (
                 owned("ReplicaSet", "api-5d9c7b6f4", json!("5d9c7b6f4")),
-                "Deployment payments/api",
+                "payments/api Deployment",
             ),
             (
                 owned("ReplicaSet", "api-other", json!("5d9c7b6f4")),
-                "ReplicaSet payments/api-other",
+                "payments/api-other ReplicaSet",
             ),
             (
                 owned("ReplicaSet", "api-", json!("")),
-                "ReplicaSet payments/api-",
+                "payments/api- ReplicaSet",
             ),
             (
                 owned("StatefulSet", "db", json!("5d9c7b6f4")),
-                "StatefulSet payments/db",
+                "payments/db StatefulSet",
             ),
             (
                 owned("Job", "backup-28391234", Value::Null),
-                "Job payments/backup-28391234",
+                "payments/backup-28391234 Job",
             ),
             (
                 json!({"namespace": "payments", "name": "debug"}),
-                "Pod payments/debug",
+                "payments/debug Pod",
             ),
-            (json!({}), "Pod /"),
+            (json!({}), "/ Pod"),
         ] {
             let mut metadata = metadata;
             if metadata["labels"]["pod-template-hash"].is_null() {
                 metadata["labels"] = Value::Null;
             }
             let workload = Workload::of(&serde_json::from_value(metadata.clone()).unwrap());
-            let told = format!("{} {workload}", workload.kind);
-            assert_eq!(told, expected, "{metadata}");
+            let (told, kind) = expected.split_once(' ').unwrap();
+            assert_eq!(workload.to_string(), told, "{metadata}");
+            let (namespace, name) = told.split_once('/').unwrap();
+            assert_eq!(workload, Workload::new(namespace, name, kind), "{metadata}");
         }
     }
 }

@@ -21,11 +21,8 @@ fn pod(name: &str, value: &str) -> Pod {
         None => json!({"name": "HTTPS_PROXY", "value": value}),
     };
     let spec = json!({"containers": [{"name": "c", "env": [variable]}]});
-    let workload = Workload {
-        namespace: namespace.into(),
-        name: own.rsplit_once('-').unwrap().0.into(),
-        kind: "Deployment".into(),
-    };
+    let own = own.rsplit_once('-').unwrap().0;
+    let workload = Workload::new(namespace, own, "Deployment");
     Pod {
         name: name.into(),
         workload: Arc::new(workload),

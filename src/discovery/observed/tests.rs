@@ -32,11 +32,7 @@ fn index(values: &[(&str, &str)]) -> Index {
         let spec = serde_json::from_value(spec).unwrap();
         index.apply(Pod {
             name: format!("{workload}-{number}").into(),
-            workload: Arc::new(Workload {
-                namespace: namespace.into(),
-                name: name.into(),
-                kind: "Deployment".into(),
-            }),
+            workload: Arc::new(Workload::new(namespace, name, "Deployment")),
             variables: Arc::new(ProxyVariables::of(&spec, namespace)),
         });
     }
