@@ -2,14 +2,15 @@
 //! waits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 
 /// How long an answer is believed, whatever it says of itself: neither is a server asked all the time, nor is
 /// what it says never asked again.
@@ -31,12 +32,19 @@ struct Answer {
 }
 
 impl Names {
-    /// Asks the servers of `/etc/resolv.conf`.
+    /// Asks these servers, or where none are given those of `/etc/resolv.conf`.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn of_system() -> Result<Self, NetError> {
-        let mut builder = TokioResolver::builder_tokio()?;
+    pub fn asking(servers: &[SocketAddr]) -> Result<Self, NetError> {
+        let mut builder = match servers {
+            [] => TokioResolver::builder_tokio()?,
+            servers => {
+                let servers = servers.iter().copied().map(name_server);
+                let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            }
+        };
         let options = builder.options_mut();
         options.timeout = Duration::from_secs(2);
         options.attempts = 2;
@@ -96,25 +104,30 @@ impl Names {
     }
 }
 
+/// By UDP, and by TCP where an answer is too long for that.
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    for connection in &mut server.connections {
+        connection.port = address.port();
+    }
+    server
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU8, Ordering};
     use std::time::{Duration, Instant};
-
-    use hickory_resolver::TokioResolver;
-    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-    use hickory_resolver::net::runtime::TokioRuntimeProvider;
 
     use super::Names;
 
     /// Answers questions about `proxy.corp` with 192.0.2.N, for an hour, and others with NXDOMAIN; where N is
     /// 0, that it fails.
-    fn serve(last: Arc<AtomicU8>) -> u16 {
+    fn serve(last: Arc<AtomicU8>) -> SocketAddr {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = socket.local_addr().unwrap().port();
+        let address = socket.local_addr().unwrap();
         std::thread::spawn(move || {
             let mut question = [0; 512];
             while let Ok((length, client)) = socket.recv_from(&mut question) {
@@ -138,30 +151,14 @@ mod tests {
                 socket.send_to(&answer, client).unwrap();
             }
         });
-        port
-    }
-
-    fn names(port: u16) -> Names {
-        let mut connection = ConnectionConfig::udp();
-        connection.port = port;
-        let mut server = NameServerConfig::udp(Ipv4Addr::LOCALHOST.into());
-        server.connections = vec![connection];
-        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-        let mut builder =
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        builder.options_mut().cache_size = 0;
-        builder.options_mut().attempts = 0;
-        Names {
-            resolver: builder.build().unwrap(),
-            answers: Default::default(),
-        }
+        address
     }
 
     /// At which hour, what the server says, which name is asked for, whether that is news, and what is known.
     #[tokio::test]
     async fn answers_hold_as_long_as_they_say_and_failures_change_nothing() {
         let last = Arc::new(AtomicU8::new(0));
-        let mut names = names(serve(Arc::clone(&last)));
+        let mut names = Names::asking(&[serve(Arc::clone(&last))]).unwrap();
         let begin = Instant::now();
         for (minute, says, name, is_news, known) in [
             (0, 0, "proxy.corp", false, ""),

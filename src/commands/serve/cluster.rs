@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::mem;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,10 @@ pub(super) struct ClusterArguments {
     /// Stay out of any cluster: the policy is what the files say.
     #[arg(long)]
     offline: bool,
+    /// Who is asked where the proxies of workloads are, if a policy says observed.resolve; repeatable
+    /// [default: the servers of /etc/resolv.conf].
+    #[arg(long, value_name = "IP:PORT")]
+    dns_server: Vec<SocketAddr>,
 }
 
 /// A cluster that can be asked.
@@ -47,6 +52,7 @@ pub(super) struct Cluster {
     /// Where its own objects are: the Pod's namespace, else that of the kubeconfig's context.
     namespace: String,
     metrics: Arc<Metrics>,
+    dns_servers: Vec<SocketAddr>,
     /// What is followed, and what is done once it is known which there are.
     first_views: Vec<(&'static str, oneshot::Receiver<()>)>,
 }
@@ -71,6 +77,7 @@ impl ClusterArguments {
             client,
             namespace,
             metrics: Arc::clone(metrics),
+            dns_servers: self.dns_server.clone(),
             first_views: Vec::new(),
         }))
     }
@@ -148,6 +155,11 @@ impl Cluster {
     /// Where it is said how current everything is.
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Whom to ask for names; those of the system where there are none.
+    pub(super) fn dns_servers(&self) -> &[SocketAddr] {
+        &self.dns_servers
     }
 
     /// Whom to ask.

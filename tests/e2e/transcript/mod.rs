@@ -11,6 +11,7 @@
 //!
 //! `TRANSCRIPT=overwrite make e2e` writes what is printed into the transcripts, to be read as a diff.
 
+mod many;
 mod session;
 
 use std::fs;

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Setup;
+use super::many::create_many;
 use crate::harness::transcript::printed_by;
 use crate::harness::{
-    AnsweringWebhook, Balancer, CelPolicies, ControlPlane, Definition, Guard, Repair, Stage, USERS,
-    await_some, free_address, repository,
+    AnsweringWebhook, Balancer, CelPolicies, ControlPlane, Definition, DnsServer, Guard, Repair,
+    Stage, USERS, await_some, free_address, repository,
 };
 
 /// A namespace, a guard that judges what is written to it, and users at their shells.
@@ -32,6 +33,8 @@ pub(crate) struct Session<'a> {
     /// The guard's way to the API server, and where it begins; none while it is cut.
     way: Option<Balancer>,
     way_begins: SocketAddr,
+    /// Whom the guard asks for names.
+    names: DnsServer,
     /// How many lines of the guard's log were shown.
     logged: usize,
     /// How much of the audit log was shown.
@@ -63,6 +66,7 @@ impl<'a> Session<'a> {
             _definition: setup.cluster.then(|| Definition::of(plane)),
             way: None,
             way_begins: free_address(Ipv4Addr::LOCALHOST),
+            names: DnsServer::start(),
             logged: 0,
             audited: 0,
             counted: BTreeMap::new(),
@@ -127,6 +131,8 @@ impl<'a> Session<'a> {
         let kubeconfig = plane.kubeconfig_of_guard(self.kubeconfigs.path(), self.way_begins);
         let kubeconfig = kubeconfig.to_str().expect("UTF-8").to_owned();
         self.flags.extend(["--kubeconfig".to_owned(), kubeconfig]);
+        let names = self.names.address.to_string();
+        self.flags.extend(["--dns-server".to_owned(), names]);
     }
 
     /// What other tests left of theirs is not this one's mesh.
@@ -184,6 +190,8 @@ impl<'a> Session<'a> {
     /// - `log WORDS`: waits until the guard logs a line with these words, after those that were shown, and
     ///   shows it;
     /// - `cluster away`, `cluster back`: for the guard alone;
+    /// - `create COUNT FILE`: so many objects, see [`create_many`];
+    /// - `dns NAME ADDRESS`, `dns NAME`: what the DNS server answers from now on, if anything;
     /// - `guard stop`, `guard start`.
     fn tool(&mut self, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
@@ -191,8 +199,9 @@ impl<'a> Session<'a> {
             ["audit"] => self.audit(""),
             ["audit", prefix] => self.audit(prefix),
             ["metrics", prefix] => self.count(prefix),
-            ["await", series, value] => {
+            ["await", .., value] => {
                 let guard = self.guard.as_ref().expect("a guard that runs");
+                let series = &command["await ".len()..command.len() - value.len() - 1];
                 let value: f64 = value.parse().expect("a number");
                 await_some(command, || (guard.metric(series) == value).then_some(()));
                 String::new()
@@ -210,6 +219,13 @@ impl<'a> Session<'a> {
                 self.open_way();
                 String::new()
             }
+            ["create", count, file] => {
+                let template = fs::read_to_string(self.directory.path().join(file));
+                let count = count.parse().expect("a number");
+                create_many(&self.stage, &template.expect("a file"), count)
+            }
+            ["dns", name] => self.answer(name, None),
+            ["dns", name, address] => self.answer(name, Some(address)),
             ["guard", "stop"] => {
                 self.guard = None;
                 String::new()
@@ -221,6 +237,12 @@ impl<'a> Session<'a> {
             }
             _ => panic!("no such tool: {command}"),
         }
+    }
+
+    fn answer(&mut self, name: &str, address: Option<&str>) -> String {
+        let address = address.map(|address| address.parse().expect("an IPv4 address"));
+        self.names.answer(name, address);
+        String::new()
     }
 
     fn log(&mut self, words: &str) -> String {

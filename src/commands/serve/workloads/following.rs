@@ -41,6 +41,7 @@ impl Cluster {
         let (known, first_view) = oneshot::channel();
         let (client, policies) = (self.client().clone(), Arc::clone(policies));
         let metrics = Arc::clone(self.metrics());
+        let dns_servers = self.dns_servers().to_vec();
         tokio::spawn(async move {
             // Where a bug ended it, that was told.
             let _ = follow_pods(&client, &workloads, &metrics).await;
@@ -50,7 +51,7 @@ impl Cluster {
             // Nobody has to wait for it.
             let _ = known.send(());
             tokio::spawn(keep_asking(client, Arc::clone(&workloads)));
-            tokio::spawn(keep_resolving(Arc::clone(&policies)));
+            tokio::spawn(keep_resolving(Arc::clone(&policies), dns_servers));
             loop {
                 workloads.changed.notified().await;
                 policies.observed_changed();

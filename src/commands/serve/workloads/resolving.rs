@@ -1,6 +1,7 @@
 //! Where observed proxies are, by DNS.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crate::discovery::names::Names;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Asks DNS where the hosts of observed proxies are, while a policy wants it.
-pub(super) async fn keep_resolving(policies: Arc<Policies>) {
+pub(super) async fn keep_resolving(policies: Arc<Policies>, servers: Vec<SocketAddr>) {
     let mut resolver = None;
     loop {
         sleep(LOOK).await;
@@ -28,7 +29,7 @@ pub(super) async fn keep_resolving(policies: Arc<Policies>) {
         }
         let resolver = match &mut resolver {
             Some(resolver) => resolver,
-            none => match Names::of_system() {
+            none => match Names::asking(&servers) {
                 Ok(names) => none.insert(names),
                 Err(error) => {
                     tracing::warn!(%error, "DNS cannot be asked for observed proxies: /etc/resolv.conf cannot be used");
