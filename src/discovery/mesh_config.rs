@@ -3,11 +3,10 @@
 
 use kube::Client;
 use kube::api::DynamicObject;
-use kube::runtime::watcher;
 
 use crate::mesh::MeshConfig;
 
-use super::watch::{Kind, NamespacedName};
+use super::watch::{Kind, NamespacedName, everything};
 
 /// What the ConfigMap of the default revision is called; those of others are called `istio-REVISION`.
 const NAME: &str = "istio";
@@ -45,7 +44,7 @@ impl ControlPlane {
 
     /// What is followed.
     pub fn followed(self, client: &Client) -> Kind<DynamicObject> {
-        let all = watcher::Config::default();
+        let all = everything();
         Kind {
             called: self.called(),
             selection: match self {

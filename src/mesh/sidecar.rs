@@ -4,6 +4,7 @@
 //! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema. A field of the wrong type counts as
 //! absent: the API server refuses it.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::Value;
@@ -206,6 +207,17 @@ impl Egress {
     pub(crate) fn shown_hosts(&self) -> impl Iterator<Item = &str> {
         let shown = self.hosts.iter().filter(|import| !import.hides);
         shown.map(|import| &*import.host)
+    }
+
+    /// The namespaces of which it shows anything to a client in `client`; `None` where that may be any.
+    pub(crate) fn shown_namespaces<'a>(&'a self, client: &'a str) -> Option<BTreeSet<&'a str>> {
+        let shown = self.hosts.iter().filter(|import| !import.hides);
+        let namespaces = shown.map(|import| match &*import.namespace {
+            "*" => None,
+            "." => Some(client),
+            own => Some(own),
+        });
+        namespaces.collect()
     }
 
     /// Whether it names each host that it shows, with its namespace.

@@ -84,13 +84,22 @@ impl NamespacedName {
     }
 }
 
+/// How many objects a page of a list has. A page is in memory as text, as JSON and as objects while it is read, which
+/// takes ten times its text: 500, as client-go asks for, are 25 MiB of Pods.
+const PAGE: u32 = 100;
+
+/// All objects of a kind, told as they are listed.
+pub(super) fn everything() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
 impl<K> Kind<K> {
     /// All objects of a kind that have the form of the type.
     pub fn all(called: &'static str, api: Api<K>) -> Self {
         Self {
             called,
             apis: vec![api],
-            selection: watcher::Config::default(),
+            selection: everything(),
         }
     }
 }
@@ -112,7 +121,7 @@ impl Kind<DynamicObject> {
         Self {
             called,
             apis,
-            selection: watcher::Config::default(),
+            selection: everything(),
         }
     }
 }

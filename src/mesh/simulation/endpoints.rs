@@ -45,9 +45,9 @@ pub(super) fn of_entry<'a>(
         return resolved.into_iter().collect();
     }
     if let (Some(selector), []) = (&entry.workload_selector, &entry.endpoints[..]) {
-        let workloads = mesh.workloads().workload_entries(&entry.namespace).iter();
-        let selected = workloads.filter(|workload| workload.is_selected_by(selector));
-        let selected = selected.map(|workload| {
+        let workloads = mesh.workloads();
+        let selected = workloads.selected_workloads(&entry.namespace, selector);
+        let selected = selected.into_iter().map(|workload| {
             let number = workload.ports.get(&port.name).copied();
             (&*workload.address, number.unwrap_or(default))
         });

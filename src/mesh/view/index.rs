@@ -21,7 +21,8 @@ pub struct MeshView {
     pub(super) entries: BTreeMap<u64, Arc<ServiceEntry>>,
     pub(super) by_key: HashMap<ObjectKey, u64>,
     pub(super) by_host: HashMap<Box<str>, BTreeSet<u64>>,
-    pub(super) by_port: HashMap<u16, BTreeSet<u64>>,
+    /// Port → namespace → entries.
+    pub(super) by_port: HashMap<u16, HashMap<Box<str>, BTreeSet<u64>>>,
     pub(super) lanes: HashMap<u16, HashMap<Scope, Lanes>>,
     pub(super) bringing: Bringing,
     pub(super) others: Others,
@@ -133,7 +134,8 @@ impl MeshView {
             places.insert(sequence);
         }
         for port in &entry.ports {
-            let places = self.by_port.entry(port.number).or_default();
+            let namespaces = self.by_port.entry(port.number).or_default();
+            let places = namespaces.entry(entry.namespace.clone()).or_default();
             places.insert(sequence);
         }
         self.bringing.link(sequence, entry);
@@ -155,7 +157,12 @@ impl MeshView {
             take_out(&mut self.by_host, host, sequence);
         }
         for port in &entry.ports {
-            take_out(&mut self.by_port, &port.number, sequence);
+            if let Some(namespaces) = self.by_port.get_mut(&port.number) {
+                take_out(namespaces, &*entry.namespace, sequence);
+                if namespaces.is_empty() {
+                    self.by_port.remove(&port.number);
+                }
+            }
         }
         self.bringing.unlink(sequence, &entry);
         let place = Place::of(&entry, sequence);

@@ -43,13 +43,15 @@ impl MeshView {
                 let listed = hosts.filter_map(|host| self.by_host.get(host));
                 listed.flatten().copied().collect()
             }
-            // Whatever the listener shows has its protocol, so that the lanes tell nothing.
-            None if query.scope.own_port().is_some() => self.of_own_port(query),
-            None => {
+            None => self.of_namespaces(query).unwrap_or_else(|| {
+                // Whatever the listener shows has its protocol, so that the lanes tell nothing.
+                if query.scope.own_port().is_some() {
+                    return self.of_own_port(query);
+                }
                 let mut found = self.first_in_line(query, change);
                 found.extend(self.drawn(query, change));
                 found
-            }
+            }),
         };
         let visible = found
             .into_iter()
@@ -59,11 +61,28 @@ impl MeshView {
             .collect()
     }
 
+    /// Where an egress listener shows a few namespaces alone, what they have on the port: in the lanes it would
+    /// stand behind whatever the others have.
+    fn of_namespaces(&self, query: &Query<'_>) -> Option<BTreeSet<u64>> {
+        let egress = query.scope.egress?;
+        let namespaces = egress.shown_namespaces(query.scope.namespace)?;
+        let takes_any_port = query.scope.own_port().is_some() && egress.matched_port().is_none();
+        if takes_any_port {
+            return None;
+        }
+        let of_port = self.by_port.get(&query.port)?;
+        let places = namespaces.iter().filter_map(|name| of_port.get(*name));
+        Some(places.flatten().copied().collect())
+    }
+
     /// What an egress listener with a port of its own may show: HTTP_PROXY whatever there is.
     fn of_own_port(&self, query: &Query<'_>) -> BTreeSet<u64> {
         let matched = query.scope.egress.and_then(|egress| egress.matched_port());
         match matched {
-            Some(port) => self.by_port.get(&port).cloned().unwrap_or_default(),
+            Some(port) => {
+                let namespaces = self.by_port.get(&port).into_iter().flatten();
+                namespaces.flat_map(|(_, places)| places).copied().collect()
+            }
             None => self.entries.keys().copied().collect(),
         }
     }

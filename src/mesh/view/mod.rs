@@ -8,6 +8,7 @@ mod alone;
 mod backwards;
 mod drawn;
 mod index;
+mod labelled;
 mod lanes;
 mod lookup;
 mod named;

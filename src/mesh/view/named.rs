@@ -27,12 +27,18 @@ impl<T> Named<T> {
     }
 
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<&T> {
-        let own = self.0.get(namespace)?;
-        own.objects.get(*own.places.get(name)?)
+        self.with_place(namespace, name).map(|(_, object)| object)
     }
 
-    /// Adds an object, or puts it in the place of the one of its name, which is given back.
-    pub(super) fn insert(&mut self, namespace: &str, name: &str, object: T) -> Option<T> {
+    /// An object, and how many of its namespace came before it.
+    pub(super) fn with_place(&self, namespace: &str, name: &str) -> Option<(usize, &T)> {
+        let own = self.0.get(namespace)?;
+        let place = *own.places.get(name)?;
+        Some((place, own.objects.get(place)?))
+    }
+
+    /// Adds an object, or puts it in the place of the one of its name.
+    pub(super) fn insert(&mut self, namespace: &str, name: &str, object: T) {
         let own = self
             .0
             .entry(namespace.into())
@@ -41,26 +47,28 @@ impl<T> Named<T> {
                 places: BTreeMap::new(),
             });
         match own.places.get(name).and_then(|at| own.objects.get_mut(*at)) {
-            Some(known) => Some(std::mem::replace(known, object)),
+            Some(known) => *known = object,
             None => {
                 own.places.insert(name.into(), own.objects.len());
                 own.objects.push(object);
-                None
             }
         }
     }
 
-    pub(super) fn remove(&mut self, namespace: &str, name: &str) -> Option<T> {
-        let own = self.0.get_mut(namespace)?;
-        let at = own.places.remove(name)?;
-        let removed = own.objects.remove(at);
+    pub(super) fn remove(&mut self, namespace: &str, name: &str) {
+        let Some(own) = self.0.get_mut(namespace) else {
+            return;
+        };
+        let Some(at) = own.places.remove(name) else {
+            return;
+        };
+        own.objects.remove(at);
         for place in own.places.values_mut().filter(|place| **place > at) {
             *place -= 1;
         }
         if own.objects.is_empty() {
             self.0.remove(namespace);
         }
-        Some(removed)
     }
 
     /// The names of all, with their namespaces.

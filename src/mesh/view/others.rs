@@ -6,9 +6,11 @@ use std::ops::Bound;
 
 use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::host::covers;
+use crate::mesh::labels::Labels;
 use crate::mesh::sidecar::Sidecar;
 use crate::mesh::workload_entry::WorkloadEntry;
 
+use super::labelled::Labelled;
 use super::named::Named;
 
 type NamesByHost = BTreeMap<Box<str>, Vec<Box<str>>>;
@@ -21,6 +23,7 @@ pub struct Others {
     /// Namespace → host → the names of its rules, in order of arrival: a namespace may have thousands.
     rules_by_host: BTreeMap<Box<str>, NamesByHost>,
     workload_entries: Named<WorkloadEntry>,
+    workloads_by_label: Labelled,
     /// How many of them are at an IP.
     workloads_at: BTreeMap<IpAddr, usize>,
     sidecars: Named<Sidecar>,
@@ -34,6 +37,7 @@ impl Others {
         destination_rules: Named::NONE,
         rules_by_host: BTreeMap::new(),
         workload_entries: Named::NONE,
+        workloads_by_label: Labelled::NONE,
         workloads_at: BTreeMap::new(),
         sidecars: Named::NONE,
         sidecars_by_port: BTreeMap::new(),
@@ -57,6 +61,20 @@ impl Others {
     /// The WorkloadEntries of a namespace.
     pub fn workload_entries(&self, namespace: &str) -> &[WorkloadEntry] {
         self.workload_entries.of(namespace)
+    }
+
+    /// Those of them that a selector selects, in order of arrival.
+    pub fn selected_workloads(&self, namespace: &str, selector: &Labels) -> Vec<&WorkloadEntry> {
+        let Some(names) = self.workloads_by_label.fewest(namespace, selector) else {
+            return self.workload_entries(namespace).iter().collect();
+        };
+        let mut selected: Vec<(usize, &WorkloadEntry)> = names
+            .into_iter()
+            .filter_map(|name| self.workload_entries.with_place(namespace, name))
+            .filter(|(_, workload)| workload.is_selected_by(selector))
+            .collect();
+        selected.sort_by_key(|(place, _)| *place);
+        selected.into_iter().map(|(_, workload)| workload).collect()
     }
 
     /// The Sidecars of a namespace.
@@ -108,20 +126,27 @@ impl Others {
 
     pub(super) fn upsert_workload_entry(&mut self, workload: WorkloadEntry) {
         let (namespace, name) = (workload.namespace.clone(), workload.name.clone());
+        self.unlink_workload_entry(&namespace, &name);
         if let Ok(ip) = workload.address.parse() {
             *self.workloads_at.entry(ip).or_default() += 1;
         }
-        let replaced = self.workload_entries.insert(&namespace, &name, workload);
-        self.forget_address(replaced);
+        let labels = &workload.labels;
+        self.workloads_by_label.link(&namespace, &name, labels);
+        self.workload_entries.insert(&namespace, &name, workload);
     }
 
     pub(super) fn remove_workload_entry(&mut self, namespace: &str, name: &str) {
-        let removed = self.workload_entries.remove(namespace, name);
-        self.forget_address(removed);
+        self.unlink_workload_entry(namespace, name);
+        self.workload_entries.remove(namespace, name);
     }
 
-    fn forget_address(&mut self, workload: Option<WorkloadEntry>) {
-        let ip = workload.and_then(|workload| workload.address.parse().ok());
+    fn unlink_workload_entry(&mut self, namespace: &str, name: &str) {
+        let Some(known) = self.workload_entries.get(namespace, name) else {
+            return;
+        };
+        let labels = &known.labels;
+        self.workloads_by_label.unlink(namespace, name, labels);
+        let ip = known.address.parse().ok();
         let Some((ip, count)) = ip.and_then(|ip| Some((ip, self.workloads_at.get_mut(&ip)?)))
         else {
             return;

@@ -12,7 +12,7 @@ use tunnelguard::mesh::service_entry::Registry;
 use tunnelguard::mesh::simulation::{Blame, Environment, IstioVersion};
 use tunnelguard::mesh::view::{ObjectKey, Others, Query, Ranked, Unmodelled};
 use tunnelguard::mesh::{
-    Dial, Mesh, MeshView, ServiceEntry, Sidecar, Speech, WorkloadEntry, simulate,
+    Dial, Labels, Mesh, MeshView, ServiceEntry, Sidecar, Speech, WorkloadEntry, simulate,
 };
 
 use super::strategies::{self, NAMESPACES, Noise};
@@ -141,11 +141,23 @@ fn sidecar() -> impl Strategy<Value = Sidecar> {
 
 /// A workload that selectors select.
 fn workload() -> impl Strategy<Value = WorkloadEntry> {
-    (select(NAMESPACES), "[a-b]", select(&DIALLED[..])).prop_map(|(namespace, name, address)| {
+    let object = (select(NAMESPACES), "[a-d]", select(&DIALLED[..]));
+    (object, labels()).prop_map(|((namespace, name, address), labels)| {
         WorkloadEntry::read(&json!({
             "metadata": {"namespace": namespace, "name": name},
-            "spec": {"address": address, "labels": {"app": "squid"}},
+            "spec": {"address": address, "labels": labels},
         }))
+    })
+}
+
+fn labels() -> impl Strategy<Value = Labels> {
+    let pairs = vec![("app", "squid"), ("app", "api"), ("tier", "vm")];
+    let labels = vec(select(pairs), 0..3);
+    labels.prop_map(|pairs| {
+        let pairs = pairs.into_iter();
+        pairs
+            .map(|(label, value)| (label.into(), value.into()))
+            .collect()
     })
 }
 
@@ -201,6 +213,25 @@ fn dials() -> impl Iterator<Item = Dial> {
 
 proptest! {
     #![proptest_config(config())]
+
+    #[test]
+    fn a_selector_selects_as_if_all_were_looked_at(
+        workloads in vec((workload(), any::<bool>()), 0..8), selector in labels(),
+    ) {
+        let mut view = MeshView::new();
+        for (workload, stays) in workloads {
+            let (namespace, name) = (workload.namespace.clone(), workload.name.clone());
+            view.upsert_workload_entry(workload);
+            if !stays {
+                view.remove_workload_entry(&namespace, &name);
+            }
+        }
+        for namespace in NAMESPACES {
+            let all = view.others().workload_entries(namespace).iter();
+            let expected: Vec<_> = all.filter(|one| one.is_selected_by(&selector)).collect();
+            prop_assert_eq!(view.others().selected_workloads(namespace, &selector), expected);
+        }
+    }
 
     /// What comes and goes for years does not add up, and in whatever order it came it is found.
     #[test]
