@@ -7,7 +7,8 @@
 //!   `exit status N` if that is not 0. `$ COMMAND` is one of [`session::Session::tool`]'s.
 //! - `policy.yaml`: the guard's policy; without it the built-in one.
 //! - `setup.yaml`: a [`Setup`], where the defaults do not do.
-//! - any other file is in the commands' working directory, with those of `tests/e2e/objects`.
+//! - any other file is in the commands' working directory, with those of `tests/e2e/objects`; of a `cluster`
+//!   case the repository's `docs`, too.
 //!
 //! `TRANSCRIPT=overwrite make e2e` writes what is printed into the transcripts, to be read as a diff.
 

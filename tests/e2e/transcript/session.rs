@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -122,6 +123,8 @@ impl<'a> Session<'a> {
         let plane = self.stage.plane;
         let directory = self.directory.path();
         copy_files(&repository("manifests/chart/files"), directory);
+        let docs = directory.join("docs");
+        symlink(repository("docs"), docs).expect("a link");
         let rbac = repository("manifests/rbac.yaml");
         fs::copy(&rbac, directory.join("rbac.yaml")).expect("a copy");
         let rights = fs::read_to_string(rbac);

@@ -170,7 +170,12 @@ fn the_steps_in_the_documentation_are_those_of_the_transcripts() {
     let page = text_of("docs/operations.md");
     let (_, steps) = page.split_once("## A policy, step by step").expect("steps");
     let (steps, _) = steps.split_once("\n## ").expect("a section behind them");
-    let cases = ["policy-judged", "policy-namespaces", "policy-exemption"];
+    let cases = [
+        "first-steps",
+        "policy-judged",
+        "policy-namespaces",
+        "policy-exemption",
+    ];
     let transcripts = cases.map(|case| text_of(&format!("tests/e2e/cases/{case}/transcript.txt")));
     let transcripts = transcripts.join("\n");
     let shown = steps.split("```").skip(1).step_by(2);
