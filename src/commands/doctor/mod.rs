@@ -1,7 +1,7 @@
 //! `tunnelguard doctor`: is the guard of a cluster there, asked, believed and right?
 //!
 //! The cluster is asked for [`facts`], something is tried in dry runs ([`attempts`]), and what that comes to is
-//! worked out by code that asks nobody ([`examine`]).
+//! worked out by code that asks nobody ([`mod@examine`]).
 
 mod attempts;
 mod cluster;

@@ -22,6 +22,8 @@ pub(super) struct Right {
     pub(super) namespace: Option<String>,
     /// None: whatever it is called.
     pub(super) name: Option<String>,
+    /// Whether it is for certificates that look after themselves.
+    pub(super) for_certificates: bool,
 }
 
 /// Every call that the roles grant to the guard, where it is installed.
@@ -34,9 +36,15 @@ pub(super) fn rights(installed: &Installed) -> Vec<Right> {
             Some("Role") => Some(installed.namespace.as_str()),
             _ => continue,
         };
+        let name = role.value["metadata"]["name"].as_str();
+        let for_certificates = name.is_some_and(|name| name.ends_with("-certificates"));
         let rules = serde_json::from_value(role.value["rules"].clone());
         let rules: Vec<PolicyRule> = rules.unwrap_or_default();
-        rights.extend(rules.iter().flat_map(|rule| of_rule(rule, namespace)));
+        let of_role = rules.iter().flat_map(|rule| of_rule(rule, namespace));
+        rights.extend(of_role.map(|right| Right {
+            for_certificates,
+            ..right
+        }));
     }
     rights
 }
@@ -60,6 +68,7 @@ fn of_rule(rule: &PolicyRule, namespace: Option<&str>) -> Vec<Right> {
                     subresource: subresource.map(str::to_owned),
                     namespace: namespace.map(str::to_owned),
                     name: name.cloned(),
+                    for_certificates: false,
                 }));
             }
         }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 
 use crate::commands::doctor::Installed;
-use crate::commands::doctor::facts::{Facts, Seen};
+use crate::commands::doctor::facts::{Facts, Seen, Webhook};
 use crate::commands::doctor::rights::Right;
 use crate::mesh::line::one_line;
 
@@ -35,7 +35,11 @@ fn rights(facts: &Facts, installed: &Installed) -> Observation {
         return Observation::unchecked(SUBJECT, why);
     }
     let missing = facts.rights.iter();
-    let missing = missing.filter(|(_, allowed)| *allowed == Seen::Found(false));
+    let looks_after_certificates = looks_after_certificates(facts);
+    let missing = missing.filter(|(right, allowed)| {
+        let is_needed = !right.for_certificates || looks_after_certificates;
+        is_needed && *allowed == Seen::Found(false)
+    });
     let missing: Vec<&Right> = missing.map(|(right, _)| right).collect();
     if missing.is_empty() {
         let told =
@@ -50,6 +54,15 @@ fn rights(facts: &Facts, installed: &Installed) -> Observation {
     let told = format!("ServiceAccount {namespace}/{service_account} may not {named}");
     let remedy = "helm upgrade, or kubectl apply --server-side -f manifests/rbac.yaml";
     Observation::failed(SUBJECT, &told, remedy)
+}
+
+/// Whether the guard makes its certificates itself: it has, or nobody else did.
+fn looks_after_certificates(facts: &Facts) -> bool {
+    let configurations = [facts.mutating.found(), facts.validating.found()];
+    let configurations = configurations.into_iter().flatten();
+    let mut webhooks = configurations.flat_map(|configuration| &configuration.webhooks);
+    let is_unset = |webhook: &Webhook| webhook.client_config.ca_bundle.is_none();
+    facts.authority.found().is_some() || webhooks.any(is_unset)
 }
 
 fn lease(facts: &Facts, installed: &Installed) -> Observation {

@@ -213,6 +213,23 @@ pub(super) const ROWS: &[Row] = &[
         &["FAIL rights of the guard: may not list connectproxypolicies"],
     ),
     (
+        "a right that only certificates of its own need, and there are none",
+        |facts| {
+            facts.rights[0].0.for_certificates = true;
+            facts.rights[0].1 = Seen::Found(false);
+            facts.authority = Seen::Absent;
+        },
+        &[],
+    ),
+    (
+        "the same where there are",
+        |facts| {
+            facts.rights[0].0.for_certificates = true;
+            facts.rights[0].1 = Seen::Found(false);
+        },
+        &["FAIL rights of the guard: may not list connectproxypolicies"],
+    ),
+    (
         "rights that nobody may ask about",
         |facts| facts.rights[0].1 = Seen::Untold("forbidden".to_owned()),
         &["? rights of the guard: forbidden"],
