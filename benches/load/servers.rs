@@ -37,12 +37,12 @@ pub(crate) struct Certificate {
 impl Certificate {
     pub(crate) fn make() -> anyhow::Result<Self> {
         let now = OffsetDateTime::now_utc();
-        let authority = Authority::mint(now, 1)?;
-        let leaf = authority.sign_leaf(&[], &[LOCALHOST], now, 1)?;
+        let authority = Authority::mint(now, time::Duration::DAY)?;
+        let leaf = authority.sign_leaf(&[], &[LOCALHOST], now, time::Duration::DAY)?;
         let directory = tempfile::tempdir()?;
         fs::write(directory.path().join("tls.crt"), leaf.certificate_pem())?;
         fs::write(directory.path().join("tls.key"), leaf.key_pem())?;
-        let authority = authority.certificate_pem().to_owned();
+        let authority = authority.certificate_pem();
         Ok(Self {
             directory,
             authority,

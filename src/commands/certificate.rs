@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Args;
 use serde_json::json;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::pki::{Authority, rfc3339};
 
@@ -56,9 +56,10 @@ pub(super) fn run(
         days, directory, ..
     } = arguments;
     let now = OffsetDateTime::now_utc();
+    let life = Duration::days((*days).into());
     let (names, addresses) = dialled(arguments);
-    let authority = Authority::mint(now, *days)?;
-    let leaf = authority.sign_leaf(&names, &addresses, now, *days)?;
+    let authority = Authority::mint(now, life)?;
+    let leaf = authority.sign_leaf(&names, &addresses, now, life)?;
 
     let target = |name, content: String, mode| Target {
         path: directory.join(name),
@@ -66,7 +67,7 @@ pub(super) fn run(
         mode,
     };
     let targets = [
-        target("ca.crt", authority.certificate_pem().to_owned(), 0o644),
+        target("ca.crt", authority.certificate_pem(), 0o644),
         target("tls.crt", leaf.certificate_pem(), 0o644),
         target("tls.key", leaf.key_pem(), 0o600),
     ];

@@ -4,13 +4,29 @@ use std::sync::Arc;
 
 use rcgen::{Certificate, KeyPair};
 use rustls::{
+    RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
     sign::CertifiedKey,
 };
 use time::OffsetDateTime;
 
-use super::ServingPair;
+use super::{Root, ServingPair};
+
+/// Why a client would refuse a certificate that was signed here.
+#[derive(Debug, thiserror::Error)]
+pub enum LeafError {
+    /// The time is not one that a client could have.
+    #[error("the clock says {0}, which no certificate can be valid at")]
+    Clock(OffsetDateTime),
+    /// It says so itself.
+    #[error(transparent)]
+    Refused(#[from] rustls::Error),
+    /// The authority's certificate cannot be trusted.
+    #[error(transparent)]
+    Root(#[from] rustls::server::VerifierBuilderError),
+}
 
 /// A serving certificate and its key, as [`Authority::sign_leaf`](super::Authority::sign_leaf)
 /// makes them.
@@ -55,5 +71,30 @@ impl Leaf {
             certified_key: Arc::new(pair),
             not_after: self.not_after,
         })
+    }
+
+    /// Verifies it as a client does that trusts `root` alone and dials one of `names`.
+    ///
+    /// # Errors
+    /// Why the client would refuse it.
+    pub fn verify(
+        &self,
+        root: &Root,
+        names: &[String],
+        now: OffsetDateTime,
+    ) -> Result<(), LeafError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(root.der().clone())?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = verifier.build()?;
+        let seconds = u64::try_from(now.unix_timestamp()).map_err(|_| LeafError::Clock(now))?;
+        let moment = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        for name in names {
+            let name = ServerName::try_from(name.as_str())
+                .map_err(|_| rustls::Error::General(format!("{name} is not a DNS name")))?;
+            verifier.verify_server_cert(self.certificate.der(), &[], &name, &[], moment)?;
+        }
+        Ok(())
     }
 }

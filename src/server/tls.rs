@@ -137,8 +137,8 @@ mod tests {
 
     fn issue() -> Issued {
         let now = OffsetDateTime::now_utc();
-        let authority = Authority::mint(now, 1).expect("an authority");
-        let leaf = authority.sign_leaf(&[], &[LOCALHOST], now, 1);
+        let authority = Authority::mint(now, time::Duration::DAY).expect("an authority");
+        let leaf = authority.sign_leaf(&[], &[LOCALHOST], now, time::Duration::DAY);
         let pair = leaf.expect("a leaf").serving_pair();
         let root = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes());
         Issued {

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::pki::{Authority, CertificateFiles, ServingPair};
 
 use super::self_managed::SelfManagedArguments;
 
 /// The ephemeral certificate lives as long as a person may leave a trial running.
-const DAYS: u16 = 30;
+const LIFE: Duration = Duration::days(30);
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug, Args)]
@@ -47,9 +47,9 @@ impl CertificateArguments {
             let pair = files.load(now).context("the certificate cannot be used")?;
             return Ok((pair, Source::Files(Box::new(files))));
         }
-        let authority = Authority::mint(now, DAYS)?;
-        let leaf = authority.sign_leaf(&["localhost".to_owned()], &[address], now, DAYS)?;
-        let authority = authority.certificate_pem().to_owned();
+        let authority = Authority::mint(now, LIFE)?;
+        let leaf = authority.sign_leaf(&["localhost".to_owned()], &[address], now, LIFE)?;
+        let authority = authority.certificate_pem();
         Ok((leaf.serving_pair()?, Source::Own { authority }))
     }
 }

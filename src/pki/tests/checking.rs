@@ -22,11 +22,11 @@ fn load(certificate: &[u8], key: &[u8]) -> Result<ServingPair, CertificateFileEr
 }
 
 fn authority() -> Authority {
-    Authority::mint(now(), 30).expect("an authority")
+    Authority::mint(now(), Duration::days(30)).expect("an authority")
 }
 
 fn signed_by(authority: &Authority) -> Material {
-    let leaf = authority.sign_leaf(&[NAME.to_owned()], &[], now(), 30);
+    let leaf = authority.sign_leaf(&[NAME.to_owned()], &[], now(), Duration::days(30));
     let leaf = leaf.expect("a leaf");
     Material {
         certificate: leaf.certificate_pem(),
@@ -51,7 +51,7 @@ fn email() -> SanType {
 fn good() -> Vec<(&'static str, Material)> {
     let authority = authority();
     let mut chain = signed_by(&authority);
-    chain.certificate += authority.certificate_pem();
+    chain.certificate += &authority.certificate_pem();
     let mut text = Material::new();
     text.certificate = format!("subject=CN = x\n\n{}", text.certificate).replace('\n', "\r\n");
     let mut parameters = Material::new();
@@ -117,8 +117,8 @@ fn good_pairs_are_taken() {
 #[test]
 fn a_pair_from_files_is_the_one_in_memory() {
     let fraction = now() + Duration::milliseconds(500);
-    let authority = Authority::mint(fraction, 30).expect("an authority");
-    let leaf = authority.sign_leaf(&[NAME.to_owned()], &[], fraction, 7);
+    let authority = Authority::mint(fraction, Duration::days(30)).expect("an authority");
+    let leaf = authority.sign_leaf(&[NAME.to_owned()], &[], fraction, Duration::days(7));
     let leaf = leaf.expect("a leaf");
     let in_memory = leaf.serving_pair().expect("a pair");
     let from_files = load(leaf.certificate_pem().as_bytes(), leaf.key_pem().as_bytes());
@@ -213,7 +213,7 @@ fn unreadable() -> Vec<Refused> {
 /// Pairs that a client would refuse.
 fn unusable() -> Vec<Refused> {
     let authority = authority();
-    let root = authority.certificate_pem();
+    let root = &*authority.certificate_pem();
     let leaf = signed_by(&authority);
     let other = signed_by(&authority);
     let pair = |name, material: &Material, said| {

@@ -60,8 +60,8 @@ fn echo(path: ReviewPath, body: &[u8]) -> Reply {
 /// A certificate for the loopback address, and who trusts it.
 pub(super) fn server_config() -> (ServerConfig, RootCertStore) {
     let now = OffsetDateTime::now_utc();
-    let authority = Authority::mint(now, 1).expect("an authority");
-    let leaf = authority.sign_leaf(&[], &[LOCALHOST], now, 1);
+    let authority = Authority::mint(now, time::Duration::DAY).expect("an authority");
+    let leaf = authority.sign_leaf(&[], &[LOCALHOST], now, time::Duration::DAY);
     let leaf = leaf.expect("a leaf");
     let pair = leaf.serving_pair().expect("a pair");
     let certificate = Arc::new(tls::ServingCertificate::new(pair));
