@@ -23,26 +23,41 @@ pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// SIGTERM is what a Pod is sent (`linger` is how long it then serves on, see [`Server::run`]);
 /// SIGINT comes from a person's Ctrl-C, and no Service has to hear of it first.
 ///
-/// # Errors
-/// If the signals cannot be listened for.
-pub async fn run_until_signalled(server: Server, linger: Duration) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    run_until(server, async || {
-        either(&mut terminate, &mut interrupt, linger).await
+pub async fn run_until_signalled(server: Server, mut signals: Signals, linger: Duration) {
+    run_until(server, async || match signals.next().await {
+        SIGTERM => (SIGTERM, linger),
+        other => (other, Duration::ZERO),
     })
     .await;
-    Ok(())
 }
 
-async fn either(
-    terminate: &mut Signal,
-    interrupt: &mut Signal,
-    linger: Duration,
-) -> (&'static str, Duration) {
-    tokio::select! {
-        _ = terminate.recv() => ("SIGTERM", linger),
-        _ = interrupt.recv() => ("SIGINT", Duration::ZERO),
+const SIGTERM: &str = "SIGTERM";
+
+/// The signals that end a server. Once they are listened for, they end nothing by themselves.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The system does not let it.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one, and says which it is.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => SIGTERM,
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 

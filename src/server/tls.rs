@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -29,25 +29,25 @@ const HTTP1: &[u8] = b"http/1.1";
 /// The certificate that every handshake is answered with, whatever name the client asks for.
 ///
 /// It can be replaced while the server runs: handshakes from then on see the new one, and
-/// connections made with the old one go on.
-#[derive(Debug)]
-pub struct ServingCertificate(ArcSwap<CertifiedKey>);
+/// connections made with the old one go on. Until there is one, handshakes fail.
+#[derive(Debug, Default)]
+pub struct ServingCertificate(ArcSwapOption<CertifiedKey>);
 
 impl ServingCertificate {
     /// The first certificate.
     pub fn new(pair: ServingPair) -> Self {
-        Self(ArcSwap::new(pair.certified_key))
+        Self(ArcSwapOption::new(Some(pair.certified_key)))
     }
 
     /// Answers handshakes with another certificate from now on.
     pub fn replace(&self, pair: ServingPair) {
-        self.0.store(pair.certified_key);
+        self.0.store(Some(pair.certified_key));
     }
 }
 
 impl ResolvesServerCert for ServingCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        self.0.load_full()
     }
 }
 

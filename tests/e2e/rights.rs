@@ -10,7 +10,7 @@ use serde_json::Value;
 use tunnelguard::source::{self, SourceFile};
 
 use crate::Test;
-use crate::harness::{LIMIT, Replicas, repository};
+use crate::harness::{FailurePolicy, LIMIT, Replicas, Stage, repository};
 
 /// One that takes a variable from a ConfigMap.
 const POD: &str = "
@@ -27,7 +27,14 @@ pub(crate) fn tests() -> Vec<Test> {
 fn rights_are_the_calls(replicas: &Replicas<'_>) {
     let since = replicas.plane.audited();
     let rights = rights();
-    let mut replica = replicas.start();
+    let stage = Stage::new(replicas.plane, "rights");
+    stage.register_without_authority(FailurePolicy::Ignore);
+    let secret = "-n tunnelguard-system delete secret tunnelguard-ca --ignore-not-found";
+    replicas.plane.prints(secret);
+    let mut replica = replicas.start_self_managed(stage.address, &[]);
+    replica.await_ready();
+    let rotate = "-n tunnelguard-system annotate secret tunnelguard-ca tunnelguard.dev/rotate=now";
+    replicas.plane.prints(rotate);
     // After it has seen the ConfigMaps: so it has to ask for this one. And its list of Proxies failed.
     let proxies = fs::read_to_string(repository("tests/e2e/objects/openshift-proxy-crd.yaml"));
     replicas.plane.apply(&proxies.expect("a definition"));
@@ -38,6 +45,7 @@ fn rights_are_the_calls(replicas: &Replicas<'_>) {
     await_use_of(&rights, || calls(replicas, since));
     replica.signal("TERM");
     assert!(replica.ended().success());
+    replicas.plane.prints(secret);
     for gone in ["crd/proxies.config.openshift.io", "pod/refers -n default"] {
         replicas.plane.prints(&format!("delete --now {gone}"));
     }

@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::pki::{Authority, CertificateFiles, ServingPair};
 
-use super::self_managed::SelfManagedArguments;
+use super::self_managed::{SelfManagedArguments, Settings};
 
 /// The ephemeral certificate lives as long as a person may leave a trial running.
 const LIFE: Duration = Duration::days(30);
@@ -35,22 +35,27 @@ pub(super) enum Source {
     Own { authority: String },
     /// Files, which may change.
     Files(Box<CertificateFiles>),
+    /// An authority that the replicas share in the cluster.
+    SelfManaged(Settings),
 }
 
 impl CertificateArguments {
-    /// The first certificate, for a server that is dialled by `address`.
-    pub(super) fn first(&self, address: IpAddr) -> anyhow::Result<(ServingPair, Source)> {
+    /// The first certificate, for a server that is dialled by `address`; none where the cluster has yet to be
+    /// asked for it.
+    pub(super) fn first(&self, address: IpAddr) -> anyhow::Result<(Option<ServingPair>, Source)> {
         let now = OffsetDateTime::now_utc();
-        self.self_managed.refuse()?;
+        if let Some(settings) = self.self_managed.settings()? {
+            return Ok((None, Source::SelfManaged(settings)));
+        }
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             let mut files = CertificateFiles::new(certificate.clone(), key.clone());
             let pair = files.load(now).context("the certificate cannot be used")?;
-            return Ok((pair, Source::Files(Box::new(files))));
+            return Ok((Some(pair), Source::Files(Box::new(files))));
         }
         let authority = Authority::mint(now, LIFE)?;
         let leaf = authority.sign_leaf(&["localhost".to_owned()], &[address], now, LIFE)?;
         let authority = authority.certificate_pem();
-        Ok((leaf.serving_pair()?, Source::Own { authority }))
+        Ok((Some(leaf.serving_pair()?), Source::Own { authority }))
     }
 }
 
@@ -59,6 +64,7 @@ impl fmt::Display for Source {
         f.write_str(match self {
             Self::Own { .. } => "its own certificate",
             Self::Files(_) => "the certificate from --tls-cert",
+            Self::SelfManaged(_) => "a certificate of the authority that replicas share",
         })
     }
 }

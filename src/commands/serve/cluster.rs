@@ -162,6 +162,11 @@ impl Cluster {
         &self.dns_servers
     }
 
+    /// Where its own objects are.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Whom to ask.
     pub(super) fn client(&self) -> &Client {
         &self.client

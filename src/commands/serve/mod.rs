@@ -22,15 +22,16 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use axum::http::StatusCode;
 use clap::Args;
 
 use crate::admission::{Judging, OnFailure, Webhook, review};
 use crate::policy::compile::Place;
 use crate::server::metrics::Metrics;
+use crate::server::shutdown::{self, Signals};
 use crate::server::tls::{ServingCertificate, server_config};
-use crate::server::{Options, Reply, Review, ReviewPath, Server, shutdown};
+use crate::server::{Options, Reply, Review, ReviewPath, Server};
 use crate::state::SharedSnapshot;
 
 use super::Exit;
@@ -39,6 +40,7 @@ use certificate::{CertificateArguments, Source};
 use cluster::ClusterArguments;
 use policies::Policies;
 use reload::{Certificate, Policy, keep_reloading};
+use self_managed::SelfManaged;
 use trial::{Trial, introduce};
 
 /// The flags of `serve`.
@@ -96,10 +98,18 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     let mut files = arguments.policy.policy_files().for_use_in(place);
     let from_files = files.load().context("the policy cannot be used")?;
     let (pair, source) = arguments.certificate.first(arguments.listen.ip())?;
-
-    metrics.certificate_ends(pair.not_after.unix_timestamp());
+    if matches!(source, Source::SelfManaged(_)) && cluster.is_none() {
+        bail!(
+            "--self-managed keeps its authority in the cluster, and there is none; name it with --kubeconfig, or \
+             give --tls-cert and --tls-key"
+        );
+    }
+    let certificate = Arc::new(ServingCertificate::default());
+    if let Some(pair) = pair {
+        metrics.certificate_ends(pair.not_after.unix_timestamp());
+        certificate.replace(pair);
+    }
     let (shared, policies) = Policies::new(&arguments.policy, from_files, Arc::clone(&metrics));
-    let certificate = Arc::new(ServingCertificate::new(pair));
 
     let options = Options {
         listen: arguments.listen,
@@ -111,22 +121,45 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     let review = arguments.reviewer(Arc::clone(&shared), Arc::clone(&metrics));
     let tls = server_config(Arc::clone(&certificate))?;
     let mut server = Server::bind(options, tls, review, Arc::clone(&metrics)).await?;
+    let mut signals = Signals::listen()?;
+    let mut self_managed = match (&source, &mut cluster) {
+        (Source::SelfManaged(settings), Some(cluster)) => {
+            let (settings, certificate) = (settings.clone(), Arc::clone(&certificate));
+            Some(SelfManaged::follow(settings, cluster, certificate))
+        }
+        _ => None,
+    };
     if let Some(cluster) = &mut cluster {
         cluster.follow_policies(Arc::clone(&policies));
         cluster.follow_workloads(&policies);
         cluster.follow_namespaces(Arc::clone(&policies));
         let whole_mesh = mesh::follow(cluster, &policies);
-        server.await_ready(cluster.first_view(whole_mesh)).await;
+        let ready = async {
+            cluster.first_view(whole_mesh).await;
+            if let Some(self_managed) = &mut self_managed {
+                self_managed.first().await;
+            }
+        };
+        tokio::select! {
+            () = server.await_ready(ready) => {}
+            signal = signals.next() => {
+                tracing::info!("{signal}: ending before it was ready");
+                return Ok(());
+            }
+        }
     }
     let trial = match &source {
         Source::Own { authority } => Some(Trial::write(authority, &shared.load())?),
-        Source::Files(_) => None,
+        Source::Files(_) | Source::SelfManaged(_) => None,
     };
 
     let addresses = server.addresses();
     tracing::info!(webhook = %addresses.webhook, health = %addresses.health, "serving");
     introduce(out, addresses, &source, &shared.load(), trial.as_ref())?;
     let leadership = cluster.map(|cluster| cluster.write_statuses(&policies, &metrics));
+    if let (Some(self_managed), Some(leadership)) = (self_managed, &leadership) {
+        self_managed.keep_looking(leadership.leads());
+    }
     if files.can_change() {
         let policy = Policy { files, policies };
         keep_reloading(policy, Arc::clone(&metrics));
@@ -139,7 +172,7 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
         keep_reloading(certificate, metrics);
     }
     let linger = Duration::from_secs(arguments.drain_seconds.into());
-    shutdown::run_until_signalled(server, linger).await?;
+    shutdown::run_until_signalled(server, signals, linger).await;
     if let Some(leadership) = leadership {
         leadership.release().await;
     }

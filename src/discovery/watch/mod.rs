@@ -94,6 +94,12 @@ pub(super) fn everything() -> watcher::Config {
 }
 
 impl<K> Kind<K> {
+    /// Only the one of that name.
+    pub fn named(mut self, name: &str) -> Self {
+        self.selection = self.selection.fields(&format!("metadata.name={name}"));
+        self
+    }
+
     /// All objects of a kind that have the form of the type.
     pub fn all(called: &'static str, api: Api<K>) -> Self {
         Self {

@@ -55,7 +55,7 @@ impl Lives {
     /// How long it may take until the last API server has heard of a `caBundle`. One alone takes some
     /// milliseconds; a minute is for many of them, with a watch that has to be begun again.
     fn hearing(self) -> Duration {
-        Duration::MINUTE.min(self.leaf / 20)
+        Duration::MINUTE.min(self.leaf / 6)
     }
 
     /// How much longer than a certificate's life its authority is trusted: for a replica that had not heard

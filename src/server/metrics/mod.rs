@@ -70,9 +70,19 @@ pub enum Unread {
     Unusable,
 }
 
+/// What is written of certificates that look after themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelfManagedObject {
+    /// The Secret that keeps the authorities.
+    Secret,
+    /// The `caBundle` of a webhook configuration.
+    CaBundle,
+}
+
 type Label = [(&'static str, &'static str); 1];
 type ReviewLabels = [(&'static str, &'static str); 4];
 type FindingLabels = [(&'static str, String); 3];
+type ObjectLabels = [(&'static str, &'static str); 2];
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// Everything that is counted. Cheap to update from any thread.
@@ -88,6 +98,11 @@ pub struct Metrics {
     policy_reloads: Reloads,
     certificate_reloads: Reloads,
     certificate_not_after: Seconds,
+    authority_not_after: Seconds,
+    authority_generation: Gauge,
+    trusted_authorities: Gauge,
+    self_managed_writes: Family<ObjectLabels, Counter>,
+    foreign_bundles: Counter,
     proxies: Gauge,
     leader: Gauge,
     status_writes: Family<Label, Counter>,
@@ -128,6 +143,11 @@ impl Default for Metrics {
             policy_reloads: Reloads::default(),
             certificate_reloads: Reloads::default(),
             certificate_not_after: Seconds::default(),
+            authority_not_after: Seconds::default(),
+            authority_generation: Gauge::default(),
+            trusted_authorities: Gauge::default(),
+            self_managed_writes: Family::default(),
+            foreign_bundles: Counter::default(),
             proxies: Gauge::default(),
             leader: Gauge::default(),
             status_writes: Family::default(),
@@ -249,6 +269,32 @@ impl Metrics {
         self.certificate_not_after.set(not_after as f64);
     }
 
+    /// Notes whether what is known of the certificate, and of its authority, is as it should be.
+    pub fn certificate_is_current(&self, current: bool) {
+        self.certificate_reloads
+            .last_successful
+            .set(i64::from(current));
+    }
+
+    /// Notes who signs, by number, when that authority ends, as a Unix time, and how many are trusted.
+    pub fn trusts(&self, generation: u64, authorities: usize, not_after: i64) {
+        let generation = i64::try_from(generation).unwrap_or(i64::MAX);
+        self.authority_generation.set(generation);
+        self.trusted_authorities.set(signed(authorities));
+        self.authority_not_after.set(not_after as f64);
+    }
+
+    /// Counts an attempt to write what belongs to an authority.
+    pub fn self_managed_written(&self, what: SelfManagedObject, successful: bool) {
+        let labels = [what.label(), result(successful)];
+        self.self_managed_writes.get_or_create(&labels).inc();
+    }
+
+    /// Counts a change to a `caBundle` that somebody else had made, and that was put right.
+    pub fn foreign_bundle(&self) {
+        self.foreign_bundles.inc();
+    }
+
     /// A review was begun; dropping what is returned ends it.
     pub(super) fn review_begins(&self) -> InFlight<'_> {
         self.in_flight.inc();
@@ -297,6 +343,16 @@ impl Shed {
             Self::Draining => "draining",
         };
         ("reason", reason)
+    }
+}
+
+impl SelfManagedObject {
+    fn label(self) -> (&'static str, &'static str) {
+        let object = match self {
+            Self::Secret => "secret",
+            Self::CaBundle => "ca_bundle",
+        };
+        ("object", object)
     }
 }
 

@@ -5,7 +5,7 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-use super::{HandshakeFailure, Metrics, Shed, Unread, process::Process, result};
+use super::{HandshakeFailure, Metrics, SelfManagedObject, Shed, Unread, process::Process, result};
 use crate::server::review::ReviewPath;
 
 impl Metrics {
@@ -116,7 +116,7 @@ impl Metrics {
         );
         add.entry(
             "certificate_reloads",
-            "Changes of the certificate files, by whether they could be used",
+            "Changes of the certificate, by whether they could be used",
             &self.certificate_reloads.outcomes,
         );
         add.entry(
@@ -124,12 +124,38 @@ impl Metrics {
             "Whether the certificate in use is the one last written",
             &self.certificate_reloads.last_successful,
         );
+        add.entry(
+            "authority_generation",
+            "The number of the authority that signs, if certificates look after themselves",
+            &self.authority_generation,
+        );
+        add.entry(
+            "trusted_authorities",
+            "Authorities that the webhook configurations are to trust",
+            &self.trusted_authorities,
+        );
+        add.entry(
+            "self_managed_writes",
+            "Attempts to write the authorities and the caBundle",
+            &self.self_managed_writes,
+        );
+        add.entry(
+            "ca_bundle_foreign_changes",
+            "Changes to a caBundle by others, which were put right",
+            &self.foreign_bundles,
+        );
         let registry = &mut self.registry;
         registry.register_with_unit(
             "tunnelguard_certificate_not_after",
             "When the serving certificate ends, as a Unix time",
             Unit::Seconds,
             self.certificate_not_after.clone(),
+        );
+        registry.register_with_unit(
+            "tunnelguard_authority_not_after",
+            "When the authority that signs ends, as a Unix time",
+            Unit::Seconds,
+            self.authority_not_after.clone(),
         );
         registry.register_with_unit(
             "tunnelguard_review_duration",
@@ -161,6 +187,10 @@ impl Metrics {
         }
         for successful in [true, false] {
             drop(self.status_writes.get_or_create(&[result(successful)]));
+            for what in [SelfManagedObject::Secret, SelfManagedObject::CaBundle] {
+                let labels = [what.label(), result(successful)];
+                drop(self.self_managed_writes.get_or_create(&labels));
+            }
         }
         use HandshakeFailure::{Broken, RefusedByClient, Slow};
         for failure in [Slow, RefusedByClient, Broken] {

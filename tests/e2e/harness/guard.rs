@@ -17,7 +17,7 @@ pub(crate) struct Guard {
 impl Guard {
     /// Starts a replica that listens on an address of the test's choice, and waits until it is ready.
     pub(crate) fn start(listen: SocketAddr, certificate: &Certificate, flags: &[&str]) -> Self {
-        let mut guard = Self::spawn(listen, certificate, flags, Stdio::null());
+        let mut guard = Self::spawn(listen, Some(certificate), flags, Stdio::null());
         guard.await_ready();
         guard
     }
@@ -30,19 +30,32 @@ impl Guard {
         log: &Path,
     ) -> Self {
         let log = File::create(log).expect("a log");
-        let mut guard = Self::spawn(listen, certificate, flags, log.into());
+        let mut guard = Self::spawn(listen, Some(certificate), flags, log.into());
         guard.await_ready();
         guard
     }
 
-    fn spawn(listen: SocketAddr, certificate: &Certificate, flags: &[&str], log: Stdio) -> Self {
+    /// Starts one that looks after its certificate itself. It is not ready yet.
+    pub(crate) fn start_self_managed(listen: SocketAddr, flags: &[&str]) -> Self {
+        let flags = [&["--self-managed"], flags].concat();
+        Self::spawn(listen, None, &flags, Stdio::null())
+    }
+
+    fn spawn(
+        listen: SocketAddr,
+        certificate: Option<&Certificate>,
+        flags: &[&str],
+        log: Stdio,
+    ) -> Self {
         let health = free_address(listen.ip());
         let mut command = Command::new(env!("CARGO_BIN_EXE_tunnelguard"));
         command.env_clear().arg("serve");
         command.args(["--listen", &listen.to_string()]);
         command.args(["--health-listen", &health.to_string()]);
-        command.arg("--tls-cert").arg(certificate.file("tls.crt"));
-        command.arg("--tls-key").arg(certificate.file("tls.key"));
+        if let Some(certificate) = certificate {
+            command.arg("--tls-cert").arg(certificate.file("tls.crt"));
+            command.arg("--tls-key").arg(certificate.file("tls.key"));
+        }
         command.args(flags);
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(log).spawn().expect("the binary starts");
@@ -53,7 +66,8 @@ impl Guard {
         }
     }
 
-    fn await_ready(&mut self) {
+    /// Waits until it wants reviews.
+    pub(crate) fn await_ready(&mut self) {
         await_some("a replica is ready", || {
             let ended = self.child.try_wait().expect("a child");
             assert!(ended.is_none(), "the replica ended: {ended:?}");

@@ -1,6 +1,7 @@
 //! Replicas that follow a cluster, each as a child.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use tempfile::TempDir;
@@ -35,13 +36,24 @@ impl<'a> Replicas<'a> {
 
     /// Another one, which is ready.
     pub(crate) fn start(&self) -> Guard {
+        let kubeconfig = self.kubeconfig();
+        let flags = ["--kubeconfig", &kubeconfig, "--drain-seconds", "0"];
+        Guard::start(service_address(), &self.certificate, &flags)
+    }
+
+    /// Another one, which looks after its certificate itself, and is not ready yet.
+    pub(crate) fn start_self_managed(&self, listen: SocketAddr, flags: &[&str]) -> Guard {
+        let kubeconfig = self.kubeconfig();
+        let cluster = ["--kubeconfig", &kubeconfig, "--drain-seconds", "0"];
+        Guard::start_self_managed(listen, &[&cluster, flags].concat())
+    }
+
+    fn kubeconfig(&self) -> String {
         let dials = self.plane.address();
-        let kubeconfig = self
+        let path = self
             .plane
             .kubeconfig_of_guard(self.kubeconfigs.path(), dials);
-        let kubeconfig = kubeconfig.to_str().expect("UTF-8");
-        let flags = ["--kubeconfig", kubeconfig, "--drain-seconds", "0"];
-        Guard::start(service_address(), &self.certificate, &flags)
+        path.to_str().expect("UTF-8").to_owned()
     }
 
     /// The Lease by which they agree on a leader.

@@ -100,6 +100,16 @@ impl<'a> Stage<'a> {
     /// Applies `manifests/`, with the port, the authority and the failurePolicy for ServiceEntries
     /// filled in.
     pub(crate) fn register(&self, failure_policy: FailurePolicy) {
+        let bundle = self.certificate.authority_bundle();
+        self.apply_manifests(failure_policy, Some(&bundle));
+    }
+
+    /// The same without an authority, as whoever looks after certificates finds them.
+    pub(crate) fn register_without_authority(&self, failure_policy: FailurePolicy) {
+        self.apply_manifests(failure_policy, None);
+    }
+
+    fn apply_manifests(&self, failure_policy: FailurePolicy, bundle: Option<&str>) {
         self.plane.apply(&self.service().to_string());
         for manifest in ["mutating-webhook.yaml", "validating-webhook.yaml"] {
             let text = fs::read_to_string(repository("manifests").join(manifest));
@@ -107,7 +117,9 @@ impl<'a> Stage<'a> {
                 serde_saphyr::from_str(&text.expect("a manifest")).expect("YAML");
             for webhook in object["webhooks"].as_array_mut().expect("webhooks") {
                 webhook["clientConfig"]["service"]["port"] = self.address.port().into();
-                webhook["clientConfig"]["caBundle"] = self.certificate.authority_bundle().into();
+                if let Some(bundle) = bundle {
+                    webhook["clientConfig"]["caBundle"] = bundle.into();
+                }
             }
             if manifest.starts_with("validating") {
                 object["webhooks"][0]["failurePolicy"] = format!("{failure_policy:?}").into();

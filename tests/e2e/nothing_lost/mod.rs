@@ -7,6 +7,7 @@ mod killed_mid_request;
 mod overload;
 mod rolling_restarts;
 mod scene;
+mod self_managed;
 mod silent_clients;
 mod stranger;
 mod tally;
@@ -23,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         scenario("overload", overload::play),
         scenario("silent_clients", silent_clients::play),
         scenario("certificate_replaced", certificate_replaced::play),
+        scenario("self_managed", self_managed::play),
     ]
 }
 

@@ -11,7 +11,7 @@ use crate::harness::{
 };
 
 /// Repairs what it can prove, and denies the rest.
-const POLICY: &str = "examples/policies/corporate.yaml";
+pub(super) const POLICY: &str = "examples/policies/corporate.yaml";
 
 /// A namespace of which every ServiceEntry is reviewed, under `failurePolicy: Fail`.
 pub(super) struct Scene<'a> {
@@ -38,13 +38,7 @@ impl<'a> Scene<'a> {
             .balancer
             .forward_to(replicas.iter().map(Guard::address));
         scene.stage.register(FailurePolicy::Fail);
-        scene.stage.await_reviews(|| {
-            let asked = |webhook: &str| {
-                let prefix = format!("tunnelguard_reviews_total{{webhook=\"{webhook}\"");
-                replicas.iter().any(|replica| replica.metric(&prefix) > 0.0)
-            };
-            asked("mutate") && asked("validate")
-        });
+        scene.stage.await_reviews(|| are_asked(&replicas));
         (scene, replicas)
     }
 
@@ -75,6 +69,15 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// Whether both webhooks have been asked, of whichever replicas.
+pub(super) fn are_asked(replicas: &[Guard]) -> bool {
+    let asked = |webhook: &str| {
+        let prefix = format!("tunnelguard_reviews_total{{webhook=\"{webhook}\"");
+        replicas.iter().any(|replica| replica.metric(&prefix) > 0.0)
+    };
+    asked("mutate") && asked("validate")
+}
+
 /// Calls to our webhooks that failed, as the API server counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unanswered {
@@ -85,7 +88,7 @@ pub(super) struct Unanswered {
 }
 
 impl Unanswered {
-    fn until_now(plane: &ControlPlane) -> Self {
+    pub(super) fn until_now(plane: &ControlPlane) -> Self {
         let scrape = one_thread().block_on(plane.metrics());
         let count = |metric: &str| {
             let series = series(&scrape, metric).into_iter();

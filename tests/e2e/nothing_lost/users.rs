@@ -23,7 +23,13 @@ pub(super) struct Users {
 }
 
 impl Users {
+    /// So many in one namespace.
     pub(super) fn begin(plane: &ControlPlane, namespace: &str, count: usize) -> Self {
+        Self::begin_in(plane, &vec![namespace.to_owned(); count])
+    }
+
+    /// One for each of these namespaces.
+    pub(super) fn begin_in(plane: &ControlPlane, namespaces: &[String]) -> Self {
         let mut users = Self {
             runtime: one_thread(),
             tally: Arc::default(),
@@ -32,10 +38,10 @@ impl Users {
         };
         // Fair queueing would hold others up behind one another; the administrator is exempt.
         let client = users.runtime.block_on(plane.client("admin"));
-        for number in 0..count {
+        for (number, namespace) in namespaces.iter().enumerate() {
             let user = User {
                 client: client.clone(),
-                namespace: namespace.to_owned(),
+                namespace: namespace.clone(),
                 entry: format!("entry-{number}"),
                 tally: Arc::clone(&users.tally),
             };
@@ -113,6 +119,7 @@ impl User {
             "metadata": {"name": self.entry, "resourceVersion": version},
             "spec": {
                 "hosts": ["my-company-proxy.com"], "addresses": ["10.20.0.5"], "resolution": "NONE",
+                "exportTo": ["."],
                 "ports": [{"name": "http-proxy", "number": 3128, "protocol": "HTTP"}],
             },
         })

@@ -66,6 +66,31 @@ fn statuses() {
     }
 }
 
+/// Flags of `serve` beside `--self-managed`, and what is said of them.
+#[test]
+fn certificates_that_cannot_look_after_themselves() {
+    let files = Files::new::<&str>(&[]);
+    for (flags, said) in [
+        ("--self-managed --offline", "cannot be used with"),
+        (
+            "--self-managed --tls-cert a --tls-key b",
+            "cannot be used with",
+        ),
+        ("--ca-secret other", "--self-managed"),
+        ("--self-managed --leaf-life 7years", "such as 30d"),
+        ("--self-managed --leaf-life 9s", "10s at the least"),
+        (
+            "--self-managed --leaf-life 200d",
+            "--leaf-life 4800h is more than a third of --ca-life 8760h",
+        ),
+        ("--self-managed", "there is none; name it with --kubeconfig"),
+    ] {
+        let ended = run(files.path(), &format!("serve {flags}"), b"");
+        assert_eq!(ended.status, Some(2), "{flags}: {ended}");
+        assert!(ended.stderr.contains(said), "{flags}: {ended}");
+    }
+}
+
 #[test]
 fn completions_name_every_command() {
     let files = Files::new::<&str>(&[]);

@@ -117,8 +117,9 @@ pub(super) fn slice<T: DeserializeOwned>(ready: bool) -> T {
 /// An authority that began so many days ago and lives so many, in PEM.
 pub(super) fn authority(begins: i64, days: u16) -> String {
     let begins = OffsetDateTime::from_unix_timestamp(NOW + begins * DAY).expect("a time");
-    let authority = Authority::mint(begins, days).expect("an authority");
-    authority.certificate_pem().to_owned()
+    let authority =
+        Authority::mint(begins, time::Duration::days(days.into())).expect("an authority");
+    authority.certificate_pem()
 }
 
 pub(super) fn trust(facts: &mut Facts, bundle: &[u8]) {
