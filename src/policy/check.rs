@@ -203,6 +203,7 @@ impl<'a> Subject<'a> {
                 outcome: Outcome::Unknown,
                 caused: false,
                 taken: false,
+                undeclared: false,
             };
         }
         let alone = Alone::new(self.entry, self.context.mesh);
@@ -229,6 +230,7 @@ impl<'a> Subject<'a> {
             outcome,
             caused,
             taken: by.is_some_and(|by| std::ptr::eq(by.entry, self.entry)),
+            undeclared: by.is_none(),
         }
     }
 

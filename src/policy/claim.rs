@@ -42,6 +42,8 @@ pub struct Reach {
     pub caused: bool,
     /// Whether the entry under review takes it, whoever makes it fail.
     pub taken: bool,
+    /// Whether no object takes it, so that the outbound policy decides.
+    pub undeclared: bool,
 }
 
 impl Claim<'_> {

@@ -97,8 +97,8 @@ fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome>
         for address in &addresses {
             let reach = subject.reach(&dial(namespace, *address, port.number, proxy));
             let lost = match reach.outcome {
-                // Closed because nobody declares it is another story: TG017.
-                Outcome::BlackHole => false,
+                // What the outbound policy makes of a proxy that nobody declares is another story: TG017.
+                _ if reach.undeclared => false,
                 // What it takes and forwards elsewhere, or not at all, because of another object of its
                 // host.
                 Outcome::NoEndpoints | Outcome::Hijacked | Outcome::Wrapped => {
@@ -274,6 +274,16 @@ spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name:
                     "",
                 ),
                 ("nobody sees it", private, ""),
+                (
+                    "only clients of IPv6 see it, and under ALLOW_ANY_DYNAMIC_DNS nobody's proxy gets 404",
+                    "{hosts: [api.test], addresses: ['::'], ports: [{number: 3129, name: p}]}",
+                    "",
+                ),
+                (
+                    "sniffed for everyone under ALLOW_ANY_DYNAMIC_DNS",
+                    "{hosts: [api.test], ports: [{number: 3129, name: p}]}",
+                    "error",
+                ),
                 (
                     "TCP with an address",
                     "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3129, name: p, protocol: TCP}]}",

@@ -53,11 +53,11 @@ fn verdict(check: &Check, name: &str, yaml: &str) -> String {
             _ => {}
         }
     }
-    let outbound = if name.contains("REGISTRY_ONLY") {
-        OutboundPolicy::RegistryOnly
-    } else {
-        OutboundPolicy::AllowAny
-    };
+    // Of two words the longer one: ALLOW_ANY begins another.
+    let mut named = OutboundPolicy::ALL.to_vec();
+    named.retain(|(word, _)| name.contains(word));
+    let named = named.into_iter().max_by_key(|(word, _)| word.len());
+    let outbound = named.map(|(_, policy)| policy).unwrap_or_default();
     let context = Context {
         policies: &policies,
         mesh: &mesh,
