@@ -1,7 +1,7 @@
 //! What a CONNECT really meets, with real istiod and real Envoy: `make fidelity`, as root on Linux.
 //!
-//! This program starts itself again inside a network namespace of its own, where the sidecar's
-//! redirect is in force, and takes everything away when that one ends, however it does.
+//! This program starts itself again inside network namespaces of its own, where the sidecar's redirect is
+//! in force, and takes everything away when those end, however they do: `lanes`.
 //! `cargo test --test fidelity -- NAME` runs the tests whose name contains NAME; with `--demo` it is
 //! `make demo-mesh`, which tells the story of one of them on the terminal.
 
@@ -13,43 +13,50 @@ mod comparison;
 #[path = "../e2e/harness/mod.rs"]
 mod harness;
 mod lab;
+mod lanes;
 mod namespace;
 mod page;
 mod random;
 mod shape;
 mod story;
 mod tests;
+mod text;
 
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::thread;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tunnelguard::mesh::simulation::IstioVersion;
 
 use comparison::record::{Record, Totals, records};
-use lab::{Lab, Pin, Site};
+use harness::one_thread;
+use lab::{Lab, Pin, Site, pins};
+use lanes::Lanes;
 use namespace::Namespace;
 use random::Random;
 
-/// The namespace's name, for the program that runs inside.
+/// The namespace's name, for the demo that runs inside.
 const INSIDE: &str = "TUNNELGUARD_LAB_INSIDE";
 
 fn main() -> ExitCode {
-    if let Ok(network) = env::var(INSIDE) {
-        return if is_demo() { demo(&network) } else { inside() };
+    if lanes::is_inside() {
+        return lanes::serve();
     }
-    if !is_demo() {
-        let arguments = Arguments::from_args();
-        if arguments.list {
-            let random = Random::from_environment();
-            return run(&arguments, random, &Pin::newest(OsString::new()), None);
-        }
+    if let Ok(network) = env::var(INSIDE) {
+        return demo(&network);
+    }
+    if !is_demo() && Arguments::from_args().list {
+        let pin = Pin::newest(OsString::new());
+        let listed = tests::tests(&pin, Random::from_environment());
+        let names = listed.into_iter().map(|(name, _)| name);
+        return run(&Arguments::from_args(), names, |_| Ok(()));
     }
     if let Some(obstacle) = obstacle() {
         println!("the lab cannot run: {obstacle}");
@@ -57,7 +64,12 @@ fn main() -> ExitCode {
         let demanded = env::var("CI").is_ok_and(|ci| ci == "true");
         return ExitCode::from(u8::from(demanded));
     }
-    outside()
+    // Everything's, so that nothing is left of a run that is broken off.
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    match is_demo() {
+        true => demonstrate(directory.path()),
+        false => compare(directory.path()),
+    }
 }
 
 /// Whether this is for people, and no test.
@@ -76,60 +88,54 @@ fn obstacle() -> Option<String> {
     unset.map(|name| format!("{name} is not set; run `make fidelity`, which builds what it needs"))
 }
 
-/// Starts this program inside a namespace, and waits for its end or for somebody's signal.
-fn outside() -> ExitCode {
-    let runtime = Runtime::new().expect("a runtime");
-    let _guard = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt()).expect("signals");
-    let mut terminate = signal(SignalKind::terminate()).expect("signals");
-    // Everything's, so that nothing is left of a run that is broken off.
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    // Put away before both: the runtime's thread waits for the child.
-    let namespace = Namespace::new();
-    let mut command = namespace.command(&env::current_exe().expect("this program"));
-    command
-        .args(env::args_os().skip(1))
-        .env(INSIDE, namespace.name());
-    command.env("TMPDIR", directory.path());
-    // Ctrl-C is for this process alone, which then ends what is inside.
-    command.process_group(0);
-    let mut child = command.spawn().expect("`ip netns exec`");
-    let ended = runtime.spawn_blocking(move || child.wait().expect("its end"));
-    // The demo is there to be ended so.
-    let broken_off = ExitCode::from(u8::from(!is_demo()));
-    runtime.block_on(async {
-        tokio::select! {
-            status = ended => ExitCode::from(u8::from(!status.expect("its end").success())),
-            _ = interrupt.recv() => broken_off,
-            _ = terminate.recv() => broken_off,
-        }
-    })
-}
-
 /// Runs the tests on every istiod, one after the other.
-fn inside() -> ExitCode {
-    let arguments = Arguments::from_args();
+fn compare(directory: &Path) -> ExitCode {
     let random = Random::from_environment();
     println!("{random}");
-    let site = Site::start(&env::var_os("CONTROL_PLANE").expect("checked outside"));
-    let site = Arc::new(site);
-    let older = env::var_os("ISTIOD_OLDER").map(Pin::oldest);
-    let newest = Pin::newest(env::var_os("ISTIOD").expect("checked outside"));
+    let (lanes, namespaces) = Lanes::new(directory, random);
+    let ended = until_end_or_signal(move || all(Arc::new(lanes), random));
+    drop(namespaces);
+    ended.unwrap_or(ExitCode::FAILURE)
+}
+
+fn all(lanes: Arc<Lanes>, random: Random) -> ExitCode {
+    let arguments = Arguments::from_args();
     let mut agreed = true;
     let mut versions = Vec::new();
-    for pin in older.iter().chain([&newest]) {
-        let lab = Arc::new(Lab::start(&site, pin));
-        println!("{}", lab.versions);
-        agreed &= run(&arguments, random, pin, Some(&lab)) == ExitCode::SUCCESS;
-        versions.push(lab.versions.clone());
+    let pins = pins();
+    for (number, pin) in pins.iter().enumerate() {
+        let started = lanes.versions(number);
+        println!("{started}");
+        let tests = tests::tests(pin, random).into_iter();
+        let lanes = lanes.clone();
+        let run_one = move |name: String| lanes.run(number, name);
+        agreed &= run(&arguments, tests.map(|(name, _)| name), run_one) == ExitCode::SUCCESS;
+        versions.push(started);
         report(pin.version);
     }
     println!("{random}");
     let keeps_page = env::var("PAGE").is_ok_and(|page| page == "keep");
-    if agreed && older.is_some() && is_whole(&arguments) && !keeps_page {
+    if agreed && pins.len() > 1 && is_whole(&arguments) && !keeps_page {
         page::write(&versions);
     }
     ExitCode::from(u8::from(!agreed))
+}
+
+/// Runs the tests of these names, one in each lane at a time.
+fn run(
+    arguments: &Arguments,
+    names: impl Iterator<Item = String>,
+    test: impl Fn(String) -> Result<(), Failed> + Clone + Send + 'static,
+) -> ExitCode {
+    let mut arguments = arguments.clone();
+    arguments.test_threads = Some(lanes::count());
+    // A dot for each of a thousand.
+    arguments.quiet |= is_whole(&arguments) && arguments.format.is_none() && !arguments.list;
+    let trials = names.map(|name| {
+        let test = test.clone();
+        Trial::test(name.clone(), move || test(name))
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 /// Whether every test runs.
@@ -150,39 +156,48 @@ fn report(version: IstioVersion) {
     println!("{}\n", Totals::of(own));
 }
 
+/// Starts this program inside a namespace, where it tells the story until somebody has seen enough.
+fn demonstrate(directory: &Path) -> ExitCode {
+    let namespace = Namespace::new(0);
+    let mut command = namespace.command(&env::current_exe().expect("this program"));
+    command.arg("--demo").env(INSIDE, namespace.name());
+    command.env("TMPDIR", directory);
+    // Ctrl-C is for this process alone, which then ends what is inside.
+    command.process_group(0);
+    let mut child = command.spawn().expect("`ip netns exec`");
+    let ended = until_end_or_signal(move || child.wait().expect("its end"));
+    drop(namespace);
+    // It is there to be ended by a signal.
+    let went_well = ended.is_none_or(|status| status.success());
+    ExitCode::from(u8::from(!went_well))
+}
+
+/// What `work` comes to, in a thread of its own, or nothing if a signal comes first, or a panic.
+fn until_end_or_signal<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let runtime = one_thread();
+    let _guard = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signals");
+    let mut terminate = signal(SignalKind::terminate()).expect("signals");
+    let (end, ended) = oneshot::channel();
+    thread::spawn(move || drop(end.send(work())));
+    runtime.block_on(async {
+        tokio::select! {
+            result = ended => result.ok(),
+            _ = interrupt.recv() => None,
+            _ = terminate.recv() => None,
+        }
+    })
+}
+
 /// Tells the story on the newest istiod.
 fn demo(network: &str) -> ExitCode {
     println!("Starting kube-apiserver, istiod and Envoy in a network namespace …");
-    let site = Site::start(&env::var_os("CONTROL_PLANE").expect("checked outside"));
-    let newest = Pin::newest(env::var_os("ISTIOD").expect("checked outside"));
+    let site = Site::start(&lanes::control_plane());
+    let newest = pins().pop().expect("the newest");
     let lab = Lab::start(&Arc::new(site), &newest);
     println!("{}", lab.versions);
     story::show(&lab, network);
     ExitCode::SUCCESS
-}
-
-/// Runs the tests, which need a lab unless they are only listed.
-fn run(arguments: &Arguments, random: Random, pin: &Pin, lab: Option<&Arc<Lab>>) -> ExitCode {
-    let mut arguments = arguments.clone();
-    arguments.test_threads = Some(1);
-    // A dot for each of a thousand.
-    arguments.quiet |= is_whole(&arguments) && arguments.format.is_none() && !arguments.list;
-    let trials = tests::tests(pin, random).into_iter().map(|(name, test)| {
-        let lab = lab.cloned();
-        Trial::test(name, move || {
-            let lab = lab.expect("tests that run have one");
-            catch_unwind(AssertUnwindSafe(|| test(&lab))).map_err(said)?
-        })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
-}
-
-/// What a panic said.
-fn said(panic: Box<dyn std::any::Any + Send>) -> Failed {
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-    text.unwrap_or_else(|| "a panic without a word".to_owned())
-        .into()
 }
 
 /// Whether a command runs at all and says it went well.

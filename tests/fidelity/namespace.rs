@@ -55,14 +55,14 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// Makes it.
+    /// Makes one, which has a number among those of this process.
     ///
     /// # Panics
     /// If the kernel does not let us.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(number: usize) -> Self {
         remove_orphans();
         let namespace = Self {
-            name: format!("{PREFIX}{}", process::id()),
+            name: format!("{PREFIX}{}-{number}", process::id()),
         };
         expect(&mut words(&format!("ip netns add {}", namespace.name)));
         // `ip netns exec` puts it in the place of /etc/resolv.conf, which Envoy reads.
@@ -121,13 +121,14 @@ impl Drop for Namespace {
     }
 }
 
-/// Takes away what runs left that were killed: the number in the name is that of the process.
+/// Takes away what runs left that were killed: the first number in the name is that of the process.
 fn remove_orphans() {
     let output = words("ip netns list").output().expect("`ip netns list`");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     for name in text.lines().filter_map(|line| line.split(' ').next()) {
         let owner = name
             .strip_prefix(PREFIX)
+            .and_then(|numbers| numbers.split('-').next())
             .map(|id| Path::new("/proc").join(id));
         if owner.is_some_and(|owner| !owner.exists()) {
             let name = name.to_owned();

@@ -73,7 +73,7 @@ pub(crate) fn write(versions: &[Versions]) {
         for shape in of_topic {
             let own = records.iter().filter(|one| one.shape == shape.name);
             let mut own: Vec<&Record> = own.collect();
-            // They were measured back and forth.
+            // Each lab begins with the policy that it is set to.
             own.sort_by_key(|one| (one.version, short(one.outbound)));
             page.push_str(&rows(shape, &own));
         }
@@ -163,8 +163,8 @@ fn cells(record: &Record) -> [String; 3] {
     if record.refused {
         return ["refused".to_owned(), "refused".to_owned(), String::new()];
     }
-    let predicted: Vec<&str> = record.dials.iter().map(|line| line.predicted).collect();
-    let met: Vec<&str> = record.dials.iter().map(|line| line.met).collect();
+    let predicted: Vec<&str> = record.dials.iter().map(|line| &*line.predicted).collect();
+    let met: Vec<&str> = record.dials.iter().map(|line| &*line.met).collect();
     let repaired: Vec<String> = record.repairs.iter().map(repaired).collect();
     [
         predicted.join("<br>"),

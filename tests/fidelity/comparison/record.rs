@@ -3,18 +3,22 @@
 use std::fmt;
 use std::sync::Mutex;
 
+use serde::{Deserialize, Serialize};
 use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 use tunnelguard::mesh::{Dial, Outcome, Prediction, Speech};
 
 use super::measure::Measured;
 use super::repairs::Offer;
 use crate::lab::{Allocated, Application, Met};
+use crate::text;
 
 /// One shape under one outbound policy on one istiod.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) shape: String,
+    #[serde(with = "text")]
     pub(crate) version: IstioVersion,
+    #[serde(with = "text")]
     pub(crate) outbound: OutboundPolicy,
     /// Whether the API server refuses an object, so that nothing could be dialled.
     pub(crate) refused: bool,
@@ -31,24 +35,29 @@ pub(crate) struct Record {
 }
 
 /// A dial, in a word each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) dial: String,
-    pub(crate) predicted: &'static str,
-    pub(crate) met: &'static str,
+    pub(crate) predicted: String,
+    pub(crate) met: String,
 }
 
 /// A repair that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Repaired {
     pub(crate) offer: Offer,
     /// Whether API server and istiod accept the object.
     pub(crate) accepted: bool,
     /// What the shape's own dials meet then; none where the API server refused.
-    pub(crate) met: Vec<&'static str>,
+    pub(crate) met: Vec<String>,
 }
 
 static RECORDS: Mutex<Vec<Record>> = Mutex::new(Vec::new());
+
+/// All that were kept since this was last asked.
+pub(crate) fn taken() -> Vec<Record> {
+    std::mem::take(&mut *RECORDS.lock().expect("records"))
+}
 
 /// All that were kept so far.
 pub(crate) fn records() -> Vec<Record> {
@@ -95,8 +104,8 @@ impl Record {
         self.dials = own(dials, measured)
             .map(|(client, one)| Line {
                 dial: brief(client, &one.dial, allocated),
-                predicted: predicted(one.predicted),
-                met: met(&one.met),
+                predicted: predicted(one.predicted).to_owned(),
+                met: met(&one.met).to_owned(),
             })
             .collect();
     }
@@ -109,15 +118,15 @@ impl Record {
         accepted: bool,
         measured: &[Measured],
     ) {
-        let met = own(dials, measured).map(|(_, one)| met(&one.met)).collect();
+        let met = own(dials, measured).map(|(_, one)| met(&one.met).to_owned());
         self.repairs.push(Repaired {
             offer,
             accepted,
-            met,
+            met: met.collect(),
         });
     }
 
-    pub(super) fn keep(self) {
+    pub(crate) fn keep(self) {
         RECORDS.lock().expect("records").push(self);
     }
 }

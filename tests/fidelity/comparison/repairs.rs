@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tunnelguard::mesh::protocol::Protocol;
 use tunnelguard::mesh::simulation::OutboundPolicy;
@@ -20,7 +21,7 @@ use super::{Comparison, TODAY};
 use crate::lab::{Family, Met};
 
 /// What the product says of a repair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Offer {
     /// It makes it for the user.
     Safe,

@@ -40,6 +40,16 @@ pub(crate) struct Pin {
     pub(crate) version: IstioVersion,
 }
 
+/// Those that a run asks, the newest last.
+///
+/// # Panics
+/// If the environment names none.
+pub(crate) fn pins() -> Vec<Pin> {
+    let older = std::env::var_os("ISTIOD_OLDER").map(Pin::oldest);
+    let newest = std::env::var_os("ISTIOD").expect("checked before anything is started");
+    older.into_iter().chain([Pin::newest(newest)]).collect()
+}
+
 impl Pin {
     /// The newer one; `ISTIO_VERSION` says which that is, where it is somebody's own.
     pub(crate) fn newest(binary: OsString) -> Self {
@@ -52,7 +62,7 @@ impl Pin {
     }
 
     /// The older one.
-    pub(crate) fn oldest(binary: OsString) -> Self {
+    fn oldest(binary: OsString) -> Self {
         Self {
             binary,
             version: IstioVersion::OLDEST,

@@ -22,6 +22,7 @@ use futures_util::future::join_all;
 use kube::Client;
 use kube::client::Body;
 use rustls::ClientConfig;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -29,6 +30,7 @@ use tunnelguard::mesh::Dial;
 use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 
 use crate::harness::{Answer, ControlPlane, one_thread};
+use crate::text;
 pub(crate) use child::Child;
 pub(crate) use client::Met;
 pub(crate) use configuration::{Configuration, Owner};
@@ -36,7 +38,7 @@ pub(crate) use decision::{Counters, Decision};
 use envoy::Envoy;
 pub(crate) use envoy::{Application, Family};
 use istiod::Istiod;
-pub(crate) use istiod::{Allocated, Pin};
+pub(crate) use istiod::{Allocated, Pin, pins};
 pub(crate) use names::{names, resolved};
 
 /// Of istiod's own namespace; plaintext is what proxies outside the mesh speak; and Services may have
@@ -122,9 +124,10 @@ impl Site {
 }
 
 /// What runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Versions {
     /// As which Istio is predicted.
+    #[serde(with = "text")]
     pub(crate) predicted: IstioVersion,
     istiod: String,
     envoy: String,
@@ -195,7 +198,12 @@ impl Lab {
         &self.site.authority
     }
 
-    /// Sets the outbound policy of what is settled next.
+    /// The outbound policy of what is settled next.
+    pub(crate) fn outbound(&self) -> OutboundPolicy {
+        *self.outbound.lock().expect("a policy")
+    }
+
+    /// Sets it.
     pub(crate) fn set_outbound(&self, policy: OutboundPolicy) {
         let mut outbound = self.outbound.lock().expect("a policy");
         if *outbound != policy {

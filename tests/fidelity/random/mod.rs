@@ -61,6 +61,12 @@ impl Random {
         }
     }
 
+    /// The environment that asks for the same.
+    pub(crate) fn variables(self) -> [(&'static str, String); 2] {
+        let Self { seed, count } = self;
+        [("SEED", seed.to_string()), ("SHAPES", count.to_string())]
+    }
+
     /// The tests of those that are for that istiod. A policy at a time, and in it a namespace, since
     /// changing either takes longer than a shape does.
     pub(crate) fn tests(self, pin: &Pin) -> Vec<Test> {
