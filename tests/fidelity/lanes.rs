@@ -30,7 +30,7 @@ use crate::tests::tests;
 const SOCKET: &str = "TUNNELGUARD_LAB_SOCKET";
 
 /// One for each processor. More than these would be too much for a machine's memory: each has an API
-/// server, an istiod and an Envoy, about 1.5 GiB.
+/// server, an istiod and an Envoy, about 0.6 GiB.
 const MOST: usize = 4;
 
 /// Whether everything is being put away, so that a lane that has gone is no failure.
