@@ -197,7 +197,7 @@ impl<'a> Subject<'a> {
     /// Dials with everything in view, and with the entry alone: it is to blame where both fail.
     pub(crate) fn reach(&self, dial: &Dial) -> Reach {
         let environment = &self.context.environment;
-        if !self.effort.for_dials(2) {
+        if !self.effort.for_dials(3) {
             return Reach {
                 address: dial.address,
                 outcome: Outcome::Unknown,
@@ -218,9 +218,13 @@ impl<'a> Subject<'a> {
             Some(by) => std::ptr::eq(by.entry, self.entry),
             None => self.covers(dial.address),
         };
-        // Every HTTP port of the mesh has a part in the wildcard listener; of what else two entries
-        // would do, only one comes about.
-        let shared = actual.is_http_of_port() && solo.is_http_of_port();
+        // Every HTTP port that the client is shown has a part in the wildcard listener; of what else two
+        // entries would do, only one comes about.
+        let is_shown = || {
+            let alone = Alone::behind_sidecars(self.entry, self.context.mesh);
+            actual.sidecar().is_none() || simulate(&alone, dial, environment).is_http_of_port()
+        };
+        let shared = actual.is_http_of_port() && solo.is_http_of_port() && is_shown();
         let caused = outcome != Outcome::Tunnel
             && solo.assumed() != Outcome::Tunnel
             && (blamed(decisive) || shared);

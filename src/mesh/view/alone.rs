@@ -10,6 +10,7 @@ use super::{Mesh, Others, Query, Ranked, Unmodelled};
 pub struct Alone<'a> {
     entry: &'a ServiceEntry,
     workloads: &'a Others,
+    others: &'a Others,
 }
 
 impl<'a> Alone<'a> {
@@ -18,6 +19,15 @@ impl<'a> Alone<'a> {
         Self {
             entry,
             workloads: mesh.workloads(),
+            others: Others::NONE,
+        }
+    }
+
+    /// The same, as the Sidecars of `mesh` show it to their clients.
+    pub fn behind_sidecars(entry: &'a ServiceEntry, mesh: &'a dyn Mesh) -> Self {
+        Self {
+            others: mesh.others(),
+            ..Self::new(entry, mesh)
         }
     }
 }
@@ -40,7 +50,7 @@ impl Mesh for Alone<'_> {
     }
 
     fn others(&self) -> &Others {
-        Others::NONE
+        self.others
     }
 
     fn workloads(&self) -> &Others {

@@ -15,10 +15,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::mesh::ServiceEntry;
 use crate::mesh::protocol::ListenerClass;
 use crate::mesh::service_entry::{Port, Registry};
 use crate::mesh::simulation::Outcome;
+use crate::mesh::{Dial, ServiceEntry};
 use crate::policy::check::{Check, CheckId, Subject};
 use crate::policy::dials::{ADDRESSES_A_PROXY, NOBODY_V4, addresses_of, dial};
 use crate::policy::finding::{Brief, Concerned, Finding, Severity};
@@ -95,23 +95,49 @@ fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome>
     let addresses = addresses(subject, proxy);
     for namespace in subject.namespaces() {
         for address in &addresses {
-            let reach = subject.reach(&dial(namespace, *address, port.number, proxy));
-            let lost = match reach.outcome {
-                // What the outbound policy makes of a proxy that nobody declares is another story: TG017.
-                _ if reach.undeclared => false,
-                // What it takes and forwards elsewhere, or not at all, because of another object of its
-                // host.
-                Outcome::NoEndpoints | Outcome::Hijacked | Outcome::Wrapped => {
-                    reach.caused || reach.taken
+            let dial = dial(namespace, *address, port.number, proxy);
+            if let Some(outcome) = lost(subject, &dial) {
+                return Some(outcome);
+            }
+            for namespace in bare_namespaces(subject, &dial) {
+                let dial = Dial {
+                    namespace,
+                    ..dial.clone()
+                };
+                if let Some(outcome) = lost(subject, &dial) {
+                    return Some(outcome);
                 }
-                _ => reach.caused,
-            };
-            if lost {
-                return Some(reach.outcome);
             }
         }
     }
     None
+}
+
+/// What becomes of a dial, if it is lost because of this entry.
+fn lost(subject: &Subject<'_>, dial: &Dial) -> Option<Outcome> {
+    let reach = subject.reach(dial);
+    let lost = match reach.outcome {
+        // What the outbound policy makes of a proxy that nobody declares is another story: TG017.
+        _ if reach.undeclared => false,
+        // What it takes and forwards elsewhere, or not at all, because of another object of its
+        // host.
+        Outcome::NoEndpoints | Outcome::Hijacked | Outcome::Wrapped => reach.caused || reach.taken,
+        _ => reach.caused,
+    };
+    lost.then_some(reach.outcome)
+}
+
+/// The namespaces to which an entry of their own hides the one that lets a dial pass, since both list
+/// its host.
+fn bare_namespaces(subject: &Subject<'_>, dial: &Dial) -> Vec<Box<str>> {
+    let Some(by) = subject.foresee(dial).and_then(|passed| passed.by) else {
+        return Vec::new();
+    };
+    let rivals = subject.rivals(by.host).take(NAMED);
+    let bare = rivals.map(|rival| &rival.namespace).filter(|namespace| {
+        **namespace != by.entry.namespace && subject.entry.is_visible_from(namespace)
+    });
+    bare.cloned().collect()
 }
 
 /// Where an unclaimed proxy is dialled. One known by host alone is where the entries of its host
@@ -223,6 +249,19 @@ spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name:
         // 10.20.0.6:3129 is sniffed whatever the API does.
         let sniffed = protected.replace("protocol: TCP", "protocol: ''");
         let private = "{hosts: [api.test], exportTo: ['~'], ports: [{number: 3129, name: p, protocol: HTTP}]}";
+        let hidden = format!(
+            "{protected}\n---\nmetadata: {{name: own, namespace: b}}\nspec: {{hosts: [other.corp], ports: [{{number: 443, name: p, protocol: TLS}}]}}"
+        );
+        let behind_sidecar = "\
+metadata: {name: api}
+spec: {hosts: [api.test], exportTo: [b], ports: [{number: 3129, name: p}]}
+---
+metadata: {name: own, namespace: b}
+spec: {hosts: [own.test], ports: [{number: 3129, name: p}]}
+---
+kind: Sidecar
+metadata: {name: sidecar, namespace: b}
+spec: {egress: [{hosts: [./*]}]}";
         table(
             &super::CHECK,
             &[
@@ -274,6 +313,24 @@ spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name:
                     "",
                 ),
                 ("nobody sees it", private, ""),
+                (
+                    "another namespace's own entry hides from it the one that protects the proxy",
+                    &hidden,
+                    "error",
+                ),
+                (
+                    "that namespace does not see the port",
+                    &hidden.replace(
+                        "spec: {hosts: [api.test], ",
+                        "spec: {hosts: [api.test], exportTo: ['.'], ",
+                    ),
+                    "",
+                ),
+                (
+                    "a Sidecar shows the only namespace that it is exported to nothing but its own port",
+                    &behind_sidecar,
+                    "error",
+                ),
                 (
                     "only clients of IPv6 see it, and under ALLOW_ANY_DYNAMIC_DNS nobody's proxy gets 404",
                     "{hosts: [api.test], addresses: ['::'], ports: [{number: 3129, name: p}]}",

@@ -59,12 +59,14 @@ pub(super) fn prove(subject: &Subject<'_>, port: &Port, candidate: &ServiceEntry
             policies.push(also);
         }
     }
-    let claimed = claimed_dials(subject, port);
+    let rivals = rivals(subject, &view);
+    let claimed = claimed_dials(subject, port, &rivals);
     // Nothing proves a repair that nobody sees, and too much to try is not tried.
-    if claimed.is_empty() || claimed.len() > CLAIMED_DIALS || subject.entry.ports.len() > PORTS {
+    let is_seen = claimed.iter().any(|(_, must)| *must);
+    if !is_seen || claimed.len() > CLAIMED_DIALS || subject.entry.ports.len() > PORTS {
         return Proof::Open;
     }
-    let Some(other) = other_dials(subject, port, &view) else {
+    let Some(other) = other_dials(subject, port, &view, &rivals) else {
         return Proof::Open;
     };
     let dials = (claimed.len() + other.len()) * policies.len() * 2;
@@ -127,8 +129,8 @@ fn dialled(dial: &Dial) -> String {
 
 /// The dials of every proxy that the port claims, which must tunnel. With only the object at hand
 /// an address that it does not list may be another entry's to declare, unless it lists none of the
-/// proxy's.
-fn claimed_dials(subject: &Subject<'_>, port: &Port) -> Vec<(Dial, bool)> {
+/// proxy's; and what `rivals` see is that of another one.
+fn claimed_dials(subject: &Subject<'_>, port: &Port, rivals: &BTreeSet<&str>) -> Vec<(Dial, bool)> {
     let claims = subject.claims.iter();
     let claims = claims.filter(|claim| claim.port.index == port.index);
     let mut dials = Vec::new();
@@ -141,7 +143,7 @@ fn claimed_dials(subject: &Subject<'_>, port: &Port) -> Vec<(Dial, bool)> {
             let must = subject.context.sees_mesh || lists_none || means(subject.entry, address);
             for namespace in subject.namespaces() {
                 let dial = dial(namespace, address, port.number, &claim.proxy);
-                dials.push((dial, must));
+                dials.push((dial, must && !rivals.contains(namespace)));
             }
         }
     }
@@ -161,14 +163,15 @@ fn other_dials(
     subject: &Subject<'_>,
     port: &Port,
     view: &Overlay<'_>,
+    rivals: &BTreeSet<&str>,
 ) -> Option<Vec<(Dial, bool)>> {
     let entry = subject.entry;
     let ranges = view.ranges(port.number, RANGES_A_PORT + 1);
     let mut addresses = others(entry);
     addresses.extend(ranges);
     for host in &entry.hosts {
-        let rivals = view.with_host(host).into_iter().take(RANGES_A_PORT);
-        addresses.extend(rivals.flat_map(|rival| rival.entry.usable_addresses()));
+        let of_host = view.with_host(host).into_iter().take(RANGES_A_PORT);
+        addresses.extend(of_host.flat_map(|rival| rival.entry.usable_addresses()));
     }
     addresses.sort_unstable();
     addresses.dedup();
@@ -189,7 +192,7 @@ fn other_dials(
     let claims = subject.claims.iter();
     let claims = claims.filter(|claim| claim.port.index == port.index);
     addresses.extend(claims.flat_map(|claim| addresses_of(&claim.proxy, entry)));
-    for namespace in rivals(subject, view) {
+    for namespace in rivals {
         dials.extend(addresses.iter().map(|address| plain(namespace, *address)));
     }
     Some(dials.into_iter().map(|dial| (dial, false)).collect())

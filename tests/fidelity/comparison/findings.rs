@@ -93,17 +93,10 @@ impl Comparison<'_> {
     }
 
     /// Whether checks speak of a client: of one that has nothing of its own, neither labels that select it
-    /// nor objects in its namespace or exported to it by name, unless these are entries. What others do to
-    /// themselves is not an entry's fault.
+    /// nor objects in its namespace or exported to it by name, unless there are entries among these. What
+    /// others do to themselves is not an entry's fault.
     pub(super) fn is_spoken_of(&self, client: &Dial, mesh: &MeshView) -> bool {
         let namespace = &*client.namespace;
-        let mut objects = self.shape.objects.iter();
-        let has_own = objects.any(|object| {
-            let own = object["metadata"]["namespace"].as_str();
-            let exported = object["spec"]["exportTo"].as_array();
-            own.unwrap_or("default") == namespace
-                || exported.is_some_and(|to| to.iter().any(|to| to == namespace))
-        });
         let has_entry = mesh.entries().any(|entry| {
             *entry.namespace == *namespace || entry.export_to.iter().any(|to| **to == *namespace)
         });
@@ -111,7 +104,19 @@ impl Comparison<'_> {
             .labels
             .as_ref()
             .is_some_and(|labels| !labels.is_empty());
-        !is_selected && (has_entry || !has_own)
+        !is_selected && (has_entry || !self.has_others(namespace))
+    }
+
+    /// Whether a namespace has objects that are no entries, or is exported some by name.
+    pub(super) fn has_others(&self, namespace: &str) -> bool {
+        let mut others = self.shape.objects.iter();
+        others.any(|object| {
+            let own = object["metadata"]["namespace"].as_str();
+            let exported = object["spec"]["exportTo"].as_array();
+            let is_its = own.unwrap_or("default") == namespace
+                || exported.is_some_and(|to| to.iter().any(|to| to == namespace));
+            is_its && object["kind"] != "ServiceEntry"
+        })
     }
 
     /// Whether a DestinationRule makes the sidecars send the CONNECT to an entry's hosts: then no

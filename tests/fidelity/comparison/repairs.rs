@@ -78,9 +78,9 @@ impl Comparison<'_> {
             let entry = serde_json::from_value(object.clone()).expect("an entry");
             for candidate in candidates(&entry, object, self.context(mesh)) {
                 // What tunnels needs no repair.
-                let mut claimed = before.iter().filter(|one| {
-                    candidate.is_for(&one.dial, mesh) && self.is_spoken_of(&one.dial, mesh)
-                });
+                let mut claimed = before
+                    .iter()
+                    .filter(|one| self.is_to_mend(&candidate, &one.dial, mesh));
                 if claimed.any(|one| one.met != Met::Tunnel) {
                     self.repair(objects, index, &candidate, mesh, before);
                 }
@@ -158,6 +158,15 @@ impl Comparison<'_> {
         })
     }
 
+    /// Whether a dial is one that a repair is to mend: not what the Sidecars and rules of another namespace
+    /// do to its own.
+    fn is_to_mend(&self, candidate: &Candidate, dial: &Dial, mesh: &MeshView) -> bool {
+        let is_own = candidate.entry.namespace == dial.namespace;
+        candidate.is_for(dial, mesh)
+            && self.is_spoken_of(dial, mesh)
+            && (is_own || !self.has_others(&dial.namespace))
+    }
+
     /// What a repair does that it must not.
     fn harm(
         &self,
@@ -168,7 +177,7 @@ impl Comparison<'_> {
     ) -> Option<String> {
         before.iter().zip(after).find_map(|(before, after)| {
             let dial = &after.dial;
-            let is_for = candidate.is_for(dial, mesh) && self.is_spoken_of(dial, mesh);
+            let is_for = self.is_to_mend(candidate, dial, mesh);
             let is_others = candidate.offer != Offer::Withheld && candidate.is_taken(after, mesh);
             let fails = is_for && after.badness() > 0 && !is_others;
             let worse = after.badness() > before.badness();
