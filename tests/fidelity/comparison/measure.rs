@@ -114,6 +114,10 @@ impl Comparison<'_> {
         }
         let decision = before.decided();
         let mut owners = configuration.owners(&decision);
+        // Envoy keeps a cluster until the one in its place is warm, and with it the namespace of an object that
+        // may be gone.
+        let gone = owners.iter_mut().filter(|owner| !is_stored(mesh, owner));
+        gone.for_each(|owner| owner.namespace = None);
         let predicted = prediction.outcome;
         let wrong = match predicted {
             Outcome::Unknown => None,
@@ -213,6 +217,14 @@ fn blames(
             && owner.port == by.port
             && namespace.is_none_or(|namespace| *by.entry.namespace == *namespace)
     })
+}
+
+/// Whether there is such an object, or none is told.
+fn is_stored(mesh: &MeshView, owner: &Owner) -> bool {
+    let rivals = mesh.with_host(&owner.host).into_iter();
+    let mut namespaces = rivals.map(|rival| &*rival.entry.namespace);
+    let namespace = owner.namespace.as_deref();
+    namespace.is_none_or(|told| namespaces.any(|namespace| namespace == told))
 }
 
 /// The one that is blamed.
