@@ -128,12 +128,19 @@ impl Shape {
         self.istio.is_some()
     }
 
-    /// The hosts that are dialled at the addresses that istiod allocates to them.
-    pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
+    /// The hosts that are dialled at the addresses that istiod allocates to them, each with the namespace of
+    /// the client if that has an entry of its own of the host: that one's address is meant then.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (Option<Box<str>>, &str)> {
         let dials = self.dials.iter();
-        dials.filter_map(|dialled| match dialled.to.parse::<SocketAddr>() {
-            Ok(_) => None,
-            Err(_) => Some(dialled.target().0),
+        let named = dials.filter(|dialled| dialled.to.parse::<SocketAddr>().is_err());
+        named.map(|dialled| {
+            let (host, namespace) = (dialled.target().0, dialled.namespace());
+            let own = self.objects.iter().any(|object| {
+                let hosts = object["spec"]["hosts"].as_array();
+                object["metadata"]["namespace"] == *namespace
+                    && hosts.is_some_and(|hosts| hosts.iter().any(|one| one == host))
+            });
+            (own.then_some(namespace), host)
         })
     }
 
@@ -168,8 +175,10 @@ impl Dialled {
             return address;
         }
         let (host, port) = self.target();
-        let mut allocated = allocated.iter();
-        let found = allocated.find(|one| one.host == host && one.address.is_ipv4());
+        let own = self.namespace();
+        let of_host = |one: &&Allocated| one.host == host && one.address.is_ipv4();
+        let of_host = allocated.iter().filter(of_host);
+        let found = of_host.min_by_key(|one| *one.namespace != *own);
         SocketAddr::new(found.expect("it was waited for").address, port)
     }
 

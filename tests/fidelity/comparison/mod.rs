@@ -136,7 +136,7 @@ impl Comparison<'_> {
     /// The mesh of objects as stored, and the addresses that istiod allocated to their hosts.
     fn mesh(&self, objects: &[Value]) -> (MeshView, Vec<Allocated>) {
         let mut objects = objects.to_vec();
-        let named: Vec<&str> = self.shape.named().collect();
+        let named: Vec<_> = self.shape.named().collect();
         let allocated = match self.shape.dns_capture {
             true => self.lab.allocate(&mut objects, &named),
             false => Vec::new(),

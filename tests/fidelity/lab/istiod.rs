@@ -166,14 +166,18 @@ impl Istiod {
         });
     }
 
-    /// The addresses that it allocates to hosts, once those that are named have theirs.
-    pub(crate) fn await_allocated(&self, named: &[&str]) -> Vec<Allocated> {
+    /// The addresses that it allocates to hosts, once those that are named have theirs, of entries of the
+    /// namespace that stands before them.
+    pub(crate) fn await_allocated(&self, named: &[(Option<Box<str>>, &str)]) -> Vec<Allocated> {
         await_some("istiod allocates addresses", || {
             self.child.assert_alive();
             let services: Value = serde_json::from_str(&get(HTTP, "/debug/registryz")?).ok()?;
             let services = services.as_array()?.iter();
             let allocated: Vec<Allocated> = services.flat_map(Allocated::of).collect();
-            let has = |host: &&str| allocated.iter().any(|one| one.host == **host);
+            let has = |(own, host): &(Option<Box<str>>, &str)| {
+                let mut of_host = allocated.iter().filter(|one| one.host == *host);
+                of_host.any(|one| own.as_ref().is_none_or(|own| *one.namespace == **own))
+            };
             named.iter().all(has).then_some(allocated)
         })
     }

@@ -240,7 +240,11 @@ impl Lab {
 
     /// Waits until the hosts that are named have addresses allocated, and writes into the entries what
     /// istiod allocated: newer ones store it in the status, older ones keep it to themselves.
-    pub(crate) fn allocate(&self, entries: &mut [Value], named: &[&str]) -> Vec<Allocated> {
+    pub(crate) fn allocate(
+        &self,
+        entries: &mut [Value],
+        named: &[(Option<Box<str>>, &str)],
+    ) -> Vec<Allocated> {
         let allocated = self.istiod.await_allocated(named);
         for entry in entries {
             let own = allocated.iter().filter(|one| {
