@@ -188,12 +188,9 @@ fn blames(
     let Some(by) = &prediction.by else {
         return owners.is_empty();
     };
-    // The egress listener of a Sidecar has routes of its hosts' other ports, or none.
+    // Of an egress listener of a Sidecar the protocol is its own, whichever of its hosts have routes.
     if decision.is_http() && prediction.by_egress_of().is_some() {
-        let is_own = |owner: &Owner| by.entry.hosts.iter().any(|host| **host == *owner.host);
-        if owners.is_empty() || owners.iter().any(is_own) {
-            return true;
-        }
+        return true;
     }
     // istiod leaves out the routes of a host whose other entry has the port as TCP: then that the port is
     // HTTP is all that is left of the one that made it so.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{self, Command};
+use std::process::{self, Command, ExitStatus};
 use std::sync::Mutex;
 
 use super::http::get;
@@ -54,11 +54,16 @@ impl Child {
         });
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        let ended = self.process.lock().expect("a child").try_wait();
+        ended.expect("a child")
+    }
+
     /// # Panics
     /// If it has ended.
     pub(crate) fn assert_alive(&self) {
-        let ended = self.process.lock().expect("a child").try_wait();
-        let Some(status) = ended.expect("a child") else {
+        let Some(status) = self.ended() else {
             return;
         };
         let log = fs::read_to_string(&self.log).unwrap_or_default();

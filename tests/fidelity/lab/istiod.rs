@@ -182,6 +182,11 @@ impl Istiod {
         })
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.child.ended().is_some()
+    }
+
     /// What its validating webhook says of an object: nothing, or why not.
     pub(crate) fn objection(&self, object: &Value) -> Option<String> {
         let review = json!({

@@ -107,6 +107,14 @@ impl Site {
         answer.await.expect("an answer")
     }
 
+    /// Takes all that is stored away, whoever stored it.
+    pub(crate) fn clear(&self) {
+        for object in self.stored() {
+            let answer = self.send("DELETE", &objects::path(&object), "{}");
+            assert!(answer.is_allowed(), "{answer:?}");
+        }
+    }
+
     /// Every object of the kinds that a shape may hold.
     fn stored(&self) -> Vec<Value> {
         let lists = objects::lists();
@@ -188,6 +196,11 @@ impl Lab {
         }
     }
 
+    /// Whether istiod has ended, and nothing more can be measured.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.istiod.has_ended()
+    }
+
     /// The API server.
     pub(crate) fn plane(&self) -> &ControlPlane {
         &self.site.plane
@@ -232,10 +245,7 @@ impl Lab {
     /// Takes all that is stored away, whoever stored it.
     pub(crate) fn clear(&self) {
         *self.held.lock().expect("objects") = None;
-        for object in self.site.stored() {
-            let answer = self.site.send("DELETE", &objects::path(&object), "{}");
-            assert!(answer.is_allowed(), "{answer:?}");
-        }
+        self.site.clear();
     }
 
     /// Waits until the hosts that are named have addresses allocated, and writes into the entries what
