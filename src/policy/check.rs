@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -25,6 +26,10 @@ use super::proxy::Proxy;
 use super::spec::Mode;
 use super::suspicion::suspect;
 use super::words::Words;
+
+/// How many entries of one host are looked at for whom else they are shown to: a bound for a host that
+/// thousands list.
+const RIVALS_A_HOST: usize = 256;
 
 /// The stable id of a check: `TG001`. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -302,6 +307,25 @@ impl<'a> Subject<'a> {
             .into_iter()
             .map(|ranked| ranked.entry);
         entries.filter(|rival| !std::ptr::eq(*rival, self.entry))
+    }
+
+    /// The namespaces that see the entry, and beside it one with one of its hosts that is their own, or that
+    /// is exported to them by name: to them the host's endpoints may be those of that one.
+    pub(crate) fn rival_namespaces(&self) -> BTreeSet<&str> {
+        let entry = self.entry;
+        let rivals = entry
+            .hosts
+            .iter()
+            .flat_map(|host| self.rivals(host).take(RIVALS_A_HOST));
+        let namespaces = rivals.flat_map(|rival| {
+            let named = rival.export_to.iter().map(|to| &**to);
+            named.chain([&*rival.namespace])
+        });
+        let is_other = |namespace: &&str| !["*", ".", "~", &*entry.namespace].contains(namespace);
+        namespaces
+            .filter(is_other)
+            .filter(|namespace| entry.is_visible_from(namespace))
+            .collect()
     }
 
     /// A finding about a claim, as bad as what becomes of its dials.

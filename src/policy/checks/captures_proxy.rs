@@ -93,7 +93,9 @@ fn takes_strangers(entry: &ServiceEntry, port: &Port) -> bool {
 /// What becomes of a dial of an unclaimed proxy because of this entry, if anything bad does.
 fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome> {
     let addresses = addresses(subject, proxy);
-    for namespace in subject.namespaces() {
+    // Another entry of a host may take its endpoints from those who see both.
+    let rivals = subject.rival_namespaces().into_iter().take(NAMED);
+    for namespace in subject.namespaces().iter().copied().chain(rivals) {
         for address in &addresses {
             let dial = dial(namespace, *address, port.number, proxy);
             if let Some(outcome) = lost(subject, &dial) {
@@ -252,6 +254,12 @@ spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name:
         let hidden = format!(
             "{protected}\n---\nmetadata: {{name: own, namespace: b}}\nspec: {{hosts: [other.corp], ports: [{{number: 443, name: p, protocol: TLS}}]}}"
         );
+        let disputed = "\
+metadata: {name: api}
+spec: {hosts: [api.test], ports: [{number: 3129, name: p, protocol: Mongo}]}
+---
+metadata: {name: beside}
+spec: {hosts: [api.test], exportTo: [b], ports: [{number: 8080, name: p}]}";
         let behind_sidecar = "\
 metadata: {name: api}
 spec: {hosts: [api.test], exportTo: [b], ports: [{number: 3129, name: p}]}
@@ -313,6 +321,16 @@ spec: {egress: [{hosts: [./*]}]}";
                     "",
                 ),
                 ("nobody sees it", private, ""),
+                (
+                    "another entry of the host, exported to one namespace, takes the endpoints from it there",
+                    &disputed,
+                    "error",
+                ),
+                (
+                    "that one is for another host",
+                    &disputed.replace("hosts: [api.test], exportTo", "hosts: [own.test], exportTo"),
+                    "",
+                ),
                 (
                     "another namespace's own entry hides from it the one that protects the proxy",
                     &hidden,

@@ -101,6 +101,7 @@ mod tests {
             ("DNS with its one address", row(&format!("addresses: [10.20.0.5], resolution: DNS, {http}")), "error, safe"),
             ("STATIC with its own endpoint", row(&format!("addresses: [10.20.0.5], resolution: STATIC, endpoints: [{{address: 10.20.0.5}}], {http}")), "error, safe"),
             ("STATIC with a selector keeps its location", row(&format!("addresses: [10.20.0.5], resolution: STATIC, location: MESH_INTERNAL, workloadSelector: {{labels: {{app: squid}}}}, {http}")), "error, safe"),
+            ("exported to one other namespace alone", row(&format!("addresses: [10.20.0.5], exportTo: [b], {http}")), "error, safe"),
             ("several hosts with NONE", format!("{{hosts: [proxy.corp, a.corp], addresses: [10.20.0.5], {http}}}"), "error, safe"),
             ("no address with NONE, proven by the view", row(&http), "error, unsafe"),
             ("no address with DNS hijacks", row(&format!("resolution: DNS, {http}")), "error"),

@@ -59,7 +59,7 @@ pub(super) fn prove(subject: &Subject<'_>, port: &Port, candidate: &ServiceEntry
             policies.push(also);
         }
     }
-    let rivals = rivals(subject, &view);
+    let rivals = subject.rival_namespaces();
     let claimed = claimed_dials(subject, port, &rivals);
     // Nothing proves a repair that nobody sees, and too much to try is not tried.
     let is_seen = claimed.iter().any(|(_, must)| *must);
@@ -196,21 +196,4 @@ fn other_dials(
         dials.extend(addresses.iter().map(|address| plain(namespace, *address)));
     }
     Some(dials.into_iter().map(|dial| (dial, false)).collect())
-}
-
-/// The namespaces that see the entry, and beside it one with one of its hosts that is their own, or that
-/// is exported to them by name: to them the host's endpoints may be those of that one.
-fn rivals<'v>(subject: &Subject<'_>, view: &'v Overlay<'_>) -> BTreeSet<&'v str> {
-    let entry = subject.entry;
-    let hosts = entry.hosts.iter();
-    let rivals = hosts.flat_map(|host| view.with_host(host).into_iter().take(RANGES_A_PORT));
-    let namespaces = rivals.flat_map(|rival| {
-        let named = rival.entry.export_to.iter().map(|to| &**to);
-        named.chain([&*rival.entry.namespace])
-    });
-    let is_other = |namespace: &&str| !["*", ".", "~", &*entry.namespace].contains(namespace);
-    namespaces
-        .filter(is_other)
-        .filter(|namespace| entry.is_visible_from(namespace))
-        .collect()
 }
