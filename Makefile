@@ -28,7 +28,8 @@ LAB_ISTIOD := $(or $(ISTIOD),$(ISTIOD_2026))
 LAB_ISTIOD_OLDER := $(if $(ISTIOD),,$(ISTIOD_2024))
 LAB_ENVOY := $(or $(ENVOY),$(ENVOY_PACKAGE)/envoy/_bin/envoy)
 
-# Runs a stage and prints how long it took.
+# Runs a stage and prints how long it took. Commands in it are parted by `;`: bash goes on after `a && b` where a
+# fails.
 define stage
 	@start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 endef
@@ -67,7 +68,7 @@ fmt-check: ## Check the format
 .PHONY: lint
 # All targets are those that `cargo test` runs, so the others are named.
 lint: ## Run clippy; warnings are errors
-	$(call stage,clippy,cargo clippy --locked --all-targets -- -D warnings && cargo clippy --locked --test e2e --test demo --test fidelity -- -D warnings)
+	$(call stage,clippy,cargo clippy --locked --all-targets -- -D warnings; cargo clippy --locked --test e2e --test demo --test fidelity -- -D warnings)
 
 .PHONY: docs
 docs: ## Build the API documentation; warnings are errors
@@ -128,7 +129,7 @@ $(ENVOY_PACKAGE)/envoy/_bin/envoy:
 .PHONY: image
 # Not part of `make test`: optimizing takes more than ten minutes of processor time.
 image: $(CARGO_AUDITABLE) lab-tools ## Build the image's files as the Dockerfile does, without a container engine, and run them as a Pod would; as root on Linux, PROFILE=dev is faster
-	$(call stage,image,PATH=$(dir $(CARGO_AUDITABLE)):$$PATH image/build.sh target/image-files && image/check.sh target/image-files)
+	$(call stage,image,export PATH=$(dir $(CARGO_AUDITABLE)):$$PATH; image/build.sh target/image-files; image/check.sh target/image-files)
 
 $(CARGO_AUDITABLE):
 	$(call stage,cargo-auditable: building once,cargo install --quiet --locked --version $(CARGO_AUDITABLE_VERSION) --root $(CACHE)/cargo-auditable-$(CARGO_AUDITABLE_VERSION) cargo-auditable)

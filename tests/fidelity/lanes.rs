@@ -83,8 +83,7 @@ impl Lanes {
         self.with_one(|lane| lane.versions(pin))
     }
 
-    /// Runs a test in whichever is idle; once more if istiod ended meanwhile, which that of 2026-08 does now
-    /// and then on objects that it otherwise takes.
+    /// Runs a test in whichever is idle; once more if istiod ended meanwhile, since those after it need one.
     pub(crate) fn run(&self, pin: usize, test: String) -> Result<(), Failed> {
         let outcome = self.with_one(|lane| {
             let outcome = lane.run(pin, &test);

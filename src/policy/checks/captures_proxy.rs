@@ -323,7 +323,7 @@ spec: {egress: [{hosts: [./*]}]}";
                 ("nobody sees it", private, ""),
                 (
                     "another entry of the host, exported to one namespace, takes the endpoints from it there",
-                    &disputed,
+                    disputed,
                     "error",
                 ),
                 (
@@ -346,7 +346,7 @@ spec: {egress: [{hosts: [./*]}]}";
                 ),
                 (
                     "a Sidecar shows the only namespace that it is exported to nothing but its own port",
-                    &behind_sidecar,
+                    behind_sidecar,
                     "error",
                 ),
                 (

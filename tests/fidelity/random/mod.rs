@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use serde_json::Value;
+use tunnelguard::mesh::ServiceEntry;
 use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 
 use crate::comparison::{attempt, compare};
@@ -73,7 +74,10 @@ impl Random {
         let version = pin.version;
         let is_for = |drawn: &Drawn| version == IstioVersion::NEWEST || drawn.on_older;
         let mut drawn: Vec<Drawn> = draw(self.seed, self.count).filter(is_for).collect();
-        drawn.retain(|drawn| shape(drawn, &drawn.shape).is_for(version));
+        drawn.retain(|drawn| {
+            let shape = shape(drawn, &drawn.shape);
+            shape.is_for(version) && !ends_istiod(&shape)
+        });
         let order = |policy| {
             OutboundPolicy::ALL
                 .iter()
@@ -87,6 +91,17 @@ impl Random {
         });
         tests.collect()
     }
+}
+
+/// Whether istiod cannot be asked: that of 2026-08 panics on an entry with a workloadSelector of which it makes
+/// no service, since it looks at the first (`services` of `serviceentry/conversion.go`). Its webhook refuses
+/// such an entry; nothing is stored through it here.
+fn ends_istiod(shape: &Shape) -> bool {
+    shape.objects.iter().any(|object| {
+        let entry = serde_json::from_value::<ServiceEntry>(object.clone()).expect("an entry");
+        let has_selector = object["spec"]["workloadSelector"].is_object();
+        object["kind"] == "ServiceEntry" && has_selector && !entry.has_services()
+    })
 }
 
 /// Compares. Of a shape that disagrees, the smallest is told that still does in the same way.
