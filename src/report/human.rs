@@ -6,8 +6,8 @@ use crate::policy::Severity;
 use crate::policy::fix::{Fix, Operation, Safety};
 use crate::source::{Skipped, SourceFile};
 
-use super::Reported;
 use super::snippet::{self, Snippet};
+use super::{Reported, counted};
 
 /// What a lint run went through.
 #[derive(Clone, Debug, Default)]
@@ -110,13 +110,13 @@ fn write_total(reported: &[Reported], summary: &Summary, out: &mut dyn Write) ->
         .count();
     let looked = format!(
         "{}{} in {}, against {}",
-        plural(summary.entries, "ServiceEntry", "ServiceEntries"),
+        counted(summary.entries, "ServiceEntry", "ServiceEntries"),
         match summary.services {
             0 => String::new(),
-            services => format!(" and {}", plural(services, "Service", "Services")),
+            services => format!(" and {}", counted(services, "Service", "Services")),
         },
-        plural(summary.files, "file", "files"),
-        plural(summary.proxies, "declared proxy", "declared proxies"),
+        counted(summary.files, "file", "files"),
+        counted(summary.proxies, "declared proxy", "declared proxies"),
     );
     if reported.is_empty() {
         return writeln!(out, "no findings: {looked}");
@@ -124,11 +124,7 @@ fn write_total(reported: &[Reported], summary: &Summary, out: &mut dyn Write) ->
     writeln!(
         out,
         "{} and {}, {safe} with a safe fix: {looked}",
-        plural(errors, "error", "errors"),
-        plural(warnings, "warning", "warnings"),
+        counted(errors, "error", "errors"),
+        counted(warnings, "warning", "warnings"),
     )
-}
-
-fn plural(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

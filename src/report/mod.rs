@@ -13,6 +13,11 @@ use crate::mesh::FieldPath;
 use crate::policy::Finding;
 use crate::source::Location;
 
+/// `1 proxy`, `2 proxies`.
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// The object a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectName {

@@ -1,5 +1,6 @@
 //! `tunnelguard serve`: the admission webhook.
 
+mod attempts;
 mod certificate;
 mod cluster;
 mod descriptors;

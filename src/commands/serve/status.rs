@@ -15,29 +15,19 @@ use crate::discovery::watch::told_with_cause;
 use crate::policy::spec::{API_VERSION, KIND};
 use crate::server::metrics::Metrics;
 
+use super::attempts::{FIELD_MANAGER, MOST_DOUBLINGS, Told, WRITE_LIMIT};
 use super::policies::{Policies, StatusToWrite};
-
-/// Who owns what is written.
-const FIELD_MANAGER: &str = "tunnelguard";
-
-/// How long a write may take: what a leader begins at its end is over before the next one leads (15 s less
-/// 10 s, see `leadership`).
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long to rest after each round: whoever writes the same statuses against us does not keep the API
 /// server busy, and what changes quickly is written once.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// After failures it rests twice as long each time, half a minute at most.
-const MOST_DOUBLINGS: u32 = 5;
 
 /// Writes the statuses of policies.
 pub(super) struct StatusWriter {
     api: Api<DynamicObject>,
     policies: Arc<Policies>,
     metrics: Arc<Metrics>,
-    /// The failure that was told last.
-    told: Option<String>,
+    told: Told,
 }
 
 impl StatusWriter {
@@ -50,7 +40,7 @@ impl StatusWriter {
             api,
             policies,
             metrics,
-            told: None,
+            told: Told::default(),
         }
     }
 
@@ -85,11 +75,11 @@ impl StatusWriter {
             if let Err(error) = self.write(&next).await {
                 all = false;
                 self.metrics.status_written(false);
-                self.tell(&next.name, error);
+                self.tell(&next.name, &error);
             }
         }
         if all {
-            self.told = None;
+            self.told.forget();
         }
         all
     }
@@ -119,17 +109,14 @@ impl StatusWriter {
         }
     }
 
-    /// Whoever tries again and again has the same to say every time.
-    fn tell(&mut self, policy: &str, error: String) {
-        if self.told.as_ref() == Some(&error) {
-            return;
+    fn tell(&mut self, policy: &str, error: &str) {
+        if self.told.is_news(error) {
+            tracing::warn!(
+                policy,
+                error,
+                "the status of a ConnectProxyPolicy cannot be written; trying again"
+            );
         }
-        tracing::warn!(
-            policy,
-            error,
-            "the status of a ConnectProxyPolicy cannot be written; trying again"
-        );
-        self.told = Some(error);
     }
 }
 

@@ -43,12 +43,12 @@ where
             (self.tell)(News::NotInstalled);
             self.left_out.retain(&BTreeSet::new());
             self.tell_left_out();
-            self.is_known();
             self.log_once("not installed", |_| {
                 tracing::info!(
                     "the cluster has no {called}: their CustomResourceDefinition is not installed; looking again every few seconds"
                 );
             });
+            self.is_known();
             self.pause().await;
         }
     }
@@ -137,13 +137,14 @@ where
     }
 
     fn is_answered(&mut self) {
-        self.is_known();
         if self.logged.take().is_some() {
             let called = self.called;
             tracing::info!("the cluster tells its {called} now");
         }
+        self.is_known();
     }
 
+    /// After what is to be told of it: whoever waits may say next that it serves.
     fn is_known(&mut self) {
         if let Some(known) = self.known.take() {
             // Nobody has to wait for it.

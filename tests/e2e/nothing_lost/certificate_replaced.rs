@@ -1,16 +1,13 @@
 //! The certificate is rotated under load, by the three steps of certs/README.md.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use axum::http::StatusCode;
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
-
+use super::caller::Caller;
 use super::scene::{Scene, Unanswered};
-use super::stranger::{Stranger, review};
+use super::stranger::Stranger;
 use super::users::Users;
 use crate::harness::{Certificate, ControlPlane, Guard, await_some, one_thread};
 
@@ -30,15 +27,21 @@ pub(super) fn play(plane: &ControlPlane) {
     let unanswered = scene.unanswered();
     let users = scene.users(USERS);
     let authority = scene.stage.certificate.authority();
-    let caller = Caller::begin(&scene, &authority);
+    // Trusts what the API server trusts.
+    let trusted = Arc::new(Mutex::new(Stranger::trusting(&authority)));
+    let stranger = {
+        let trusted = Arc::clone(&trusted);
+        move || ready(trusted.lock().expect("no panic").clone())
+    };
+    let caller = Caller::begin(one_thread(), scene.stage.address, stranger);
 
     let mut old = authority;
     for _ in 0..ROTATIONS {
         let new = Certificate::of_service();
         let both = [old, new.authority()].concat();
-        trust(&scene, &users, &caller, &both);
+        trust(&scene, &users, &trusted, &both);
         replace(&scene, &users, &replicas, &new, &both);
-        trust(&scene, &users, &caller, &new.authority());
+        trust(&scene, &users, &trusted, &new.authority());
         old = new.authority();
     }
 
@@ -55,7 +58,7 @@ pub(super) fn play(plane: &ControlPlane) {
 }
 
 /// Has the API server and the caller trust these authorities, and waits until they do.
-fn trust(scene: &Scene, users: &Users, caller: &Caller, bundle: &[u8]) {
+fn trust(scene: &Scene, users: &Users, trusted: &Mutex<Stranger>, bundle: &[u8]) {
     let before = Instant::now();
     scene.stage.trust(bundle);
     await_some("the API server has heard of a caBundle", || {
@@ -63,7 +66,7 @@ fn trust(scene: &Scene, users: &Users, caller: &Caller, bundle: &[u8]) {
         users.next(HEARD);
         (!scene.balancer.used(before, begin)).then_some(())
     });
-    *caller.stranger.lock().expect("no panic") = Stranger::trusting(bundle);
+    *trusted.lock().expect("no panic") = Stranger::trusting(bundle);
 }
 
 /// Replaces the files, and has the API server shake hands again and again until both replicas have
@@ -93,49 +96,4 @@ fn replace(scene: &Scene, users: &Users, replicas: &[Guard], new: &Certificate, 
         (noticed() >= before + 2.0).then_some(())
     });
     shake_hands();
-}
-
-/// Somebody who calls the webhook with a new handshake each time, and trusts what the API server
-/// trusts.
-struct Caller {
-    runtime: Runtime,
-    stranger: Arc<Mutex<Stranger>>,
-    calls: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
-    task: JoinHandle<()>,
-}
-
-impl Caller {
-    fn begin(scene: &Scene, bundle: &[u8]) -> Self {
-        let runtime = one_thread();
-        let stranger = Arc::new(Mutex::new(Stranger::trusting(bundle)));
-        let calls = Arc::new(AtomicUsize::new(0));
-        let over = Arc::new(AtomicBool::new(false));
-        let (who, count, ended) = (Arc::clone(&stranger), Arc::clone(&calls), Arc::clone(&over));
-        let address = scene.stage.address;
-        let task = runtime.spawn(async move {
-            let review = review(0);
-            while !ended.load(Ordering::Relaxed) {
-                let stranger = who.lock().expect("no panic").clone();
-                let answer = stranger.ask(address, &review).await;
-                assert_eq!(answer.expect("an answer"), StatusCode::OK);
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self {
-            runtime,
-            stranger,
-            calls,
-            over,
-            task,
-        }
-    }
-
-    /// How many calls there were, all of them answered.
-    fn end(self) -> usize {
-        self.over.store(true, Ordering::Relaxed);
-        let ended = self.runtime.block_on(self.task);
-        ended.expect("every call is answered");
-        self.calls.load(Ordering::Relaxed)
-    }
 }

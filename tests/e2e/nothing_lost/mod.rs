@@ -1,6 +1,7 @@
 //! What a user's request meets while replicas restart, die, are flooded, are stared at or get new
 //! certificates: the API server and users are real, and every answer is counted.
 
+mod caller;
 mod certificate_replaced;
 mod flood;
 mod killed_mid_request;

@@ -3,20 +3,16 @@
 //! every call.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::Api;
 use serde_json::Value;
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
 
+use super::caller::Caller;
 use super::scene::{POLICY, Unanswered, are_asked};
-use super::stranger::{Stranger, review};
+use super::stranger::Stranger;
 use super::users::Users;
 use crate::harness::{
     Balancer, ControlPlane, FailurePolicy, Guard, Replicas, Stage, await_some, free_address,
@@ -73,7 +69,7 @@ pub(super) fn play(plane: &ControlPlane) {
         ));
     }
     let users = Users::begin_in(plane, &namespaces);
-    let callers = [(); CALLERS].map(|()| Caller::begin(plane, stage.address));
+    let callers = [(); CALLERS].map(|()| call(plane, stage.address));
 
     // Another authority.
     plane.prints(ROTATE);
@@ -161,49 +157,20 @@ fn bundles(plane: &ControlPlane) -> Vec<String> {
     bundles
 }
 
-/// Somebody who calls the webhook with a new handshake each time, and trusts what its configuration says at
-/// that moment.
-struct Caller {
-    runtime: Runtime,
-    calls: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
-    task: JoinHandle<()>,
-}
-
-impl Caller {
-    fn begin(plane: &ControlPlane, address: SocketAddr) -> Self {
-        let runtime = one_thread();
-        let client = runtime.block_on(plane.client("admin"));
-        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client);
-        let calls = Arc::new(AtomicUsize::new(0));
-        let over = Arc::new(AtomicBool::new(false));
-        let (count, ended) = (Arc::clone(&calls), Arc::clone(&over));
-        let task = runtime.spawn(async move {
-            let review = review(0);
-            while !ended.load(Ordering::Relaxed) {
-                let configuration = configurations.get("tunnelguard").await;
-                let webhooks = configuration.expect("a configuration").webhooks;
-                let webhook = webhooks.into_iter().flatten().next();
-                let bundle = webhook.and_then(|webhook| webhook.client_config.ca_bundle);
-                let stranger = Stranger::trusting(&bundle.expect("a bundle").0);
-                let answer = stranger.ask(address, &review).await;
-                assert_eq!(answer.expect("an answer"), StatusCode::OK);
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self {
-            runtime,
-            calls,
-            over,
-            task,
+/// Calls the webhook with a new handshake each time, and trusts what its configuration says at that moment.
+fn call(plane: &ControlPlane, address: SocketAddr) -> Caller {
+    let runtime = one_thread();
+    let client = runtime.block_on(plane.client("admin"));
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client);
+    let stranger = move || {
+        let configurations = configurations.clone();
+        async move {
+            let configuration = configurations.get("tunnelguard").await;
+            let webhooks = configuration.expect("a configuration").webhooks;
+            let webhook = webhooks.into_iter().flatten().next();
+            let bundle = webhook.and_then(|webhook| webhook.client_config.ca_bundle);
+            Stranger::trusting(&bundle.expect("a bundle").0)
         }
-    }
-
-    /// How many calls there were, all of them answered.
-    fn end(self) -> usize {
-        self.over.store(true, Ordering::Relaxed);
-        let ended = self.runtime.block_on(self.task);
-        ended.expect("every call is answered");
-        self.calls.load(Ordering::Relaxed)
-    }
+    };
+    Caller::begin(runtime, address, stranger)
 }

@@ -7,8 +7,9 @@ use crate::commands::crd;
 use crate::commands::doctor::attempts::POLICY_FILES;
 use crate::commands::doctor::facts::{Facts, Seen};
 use crate::policy::spec::{READY, VERSION};
+use crate::report::counted;
 
-use super::{Observation, counted};
+use super::Observation;
 
 /// The first minor version of Kubernetes 1 with `matchConditions` for everybody.
 const OLDEST: u32 = 30;

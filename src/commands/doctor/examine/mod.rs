@@ -84,14 +84,6 @@ pub(super) fn examine(facts: &Facts, tried: &[Tried], installed: &Installed) -> 
     all
 }
 
-/// `1 policy`, `2 policies`.
-fn counted(count: usize, one: &str, more: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        count => format!("{count} {more}"),
-    }
-}
-
 /// An amount of time as a person says it: `3 days`, `2 hours`, `40 s`.
 fn duration(seconds: i64) -> String {
     match seconds.unsigned_abs() {

@@ -4,8 +4,9 @@ use k8s_openapi::api::core::v1::Service;
 
 use crate::commands::doctor::Installed;
 use crate::commands::doctor::facts::{Facts, Seen};
+use crate::report::counted;
 
-use super::{Observation, counted};
+use super::Observation;
 
 pub(super) fn examine(facts: &Facts, installed: &Installed) -> Vec<Observation> {
     let Some(service) = service(facts, installed) else {

@@ -19,6 +19,7 @@ use tokio::time::{error::Elapsed, timeout};
 use crate::discovery::watch::told_with_cause;
 use crate::server::metrics::Metrics;
 
+use super::attempts::Told;
 use election::{Election, LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD};
 
 /// What the Lease is called.
@@ -46,7 +47,7 @@ impl Leadership {
             identity,
             leads,
             metrics,
-            told: None,
+            told: Told::default(),
         };
         let (end, ending) = oneshot::channel();
         Self {
@@ -77,8 +78,7 @@ struct Candidate {
     election: Election,
     leads: watch::Sender<bool>,
     metrics: Arc<Metrics>,
-    /// The failure that was told last.
-    told: Option<String>,
+    told: Told,
 }
 
 impl Candidate {
@@ -169,7 +169,7 @@ impl Candidate {
     fn tell(&mut self, outcome: Result<kube::Result<()>, Elapsed>, leads: bool) -> Duration {
         let (error, pause) = match outcome {
             Ok(Ok(())) => {
-                self.told = None;
+                self.told.forget();
                 return RETRY_PERIOD;
             }
             // A right, or a namespace, that is missing is for a person to mend.
@@ -185,13 +185,12 @@ impl Candidate {
             );
             return RETRY_PERIOD;
         }
-        if self.told.as_ref() != Some(&error) {
+        if self.told.is_news(&error) {
             tracing::warn!(
                 lease = self.lease,
                 error,
                 "the Lease cannot be used: this replica serves, but writes no status"
             );
-            self.told = Some(error);
         }
         pause
     }

@@ -28,15 +28,13 @@ use crate::server::tls::ServingCertificate;
 
 pub(super) use arguments::{SelfManagedArguments, Settings};
 
+use super::attempts::{MOST_DOUBLINGS, Told};
 use super::cluster::Cluster;
 use view::{Configuration, Seen, View};
 use writing::{KINDS, Writer, Written};
 
 /// How often the clock is looked at: a machine that slept wakes up to another time, and no timer tells.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// After failures the next attempt waits twice as long each time, half a minute at most.
-const MOST_DOUBLINGS: u32 = 5;
 
 /// A replica's part in it.
 pub(super) struct SelfManaged {
@@ -49,8 +47,7 @@ pub(super) struct SelfManaged {
     certificate: Arc<ServingCertificate>,
     serving: Option<Serving>,
     metrics: Arc<Metrics>,
-    /// What was told last, of what keeps it from going on.
-    told: Option<String>,
+    told: Told,
     failures: u32,
     /// What each configuration was last seen to have as it should: which object, and which bundle.
     right: [Option<(String, String)>; 2],
@@ -109,7 +106,7 @@ impl SelfManaged {
             certificate,
             serving: None,
             metrics,
-            told: None,
+            told: Told::default(),
             failures: 0,
             right: [None, None],
         }
@@ -165,10 +162,10 @@ impl SelfManaged {
             Ok(()) => self.failures = 0,
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                let told = format!("{error}; trying again");
-                self.tell(told, |error| {
-                    tracing::error!(error, "certificates cannot be looked after")
-                });
+                let error = format!("{error}; trying again");
+                if self.told.is_news(&error) {
+                    tracing::error!(error, "certificates cannot be looked after");
+                }
             }
         }
     }
@@ -244,7 +241,7 @@ impl SelfManaged {
             generation,
             "serving a certificate that was signed just now"
         );
-        self.told = None;
+        self.told.forget();
         Ok(())
     }
 
@@ -314,18 +311,8 @@ impl SelfManaged {
 
     /// Says what the first certificate waits for.
     fn wait(&mut self, why: &str) {
-        if self.serving.is_none() {
-            self.tell(why.to_owned(), |reason| {
-                tracing::info!(reason, "not ready: no certificate yet")
-            });
-        }
-    }
-
-    /// Whoever tries again and again has the same to say every time.
-    fn tell(&mut self, what: String, log: impl Fn(&str)) {
-        if self.told.as_ref() != Some(&what) {
-            log(&what);
-            self.told = Some(what);
+        if self.serving.is_none() && self.told.is_news(why) {
+            tracing::info!(reason = why, "not ready: no certificate yet");
         }
     }
 }

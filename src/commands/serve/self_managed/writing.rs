@@ -1,7 +1,6 @@
 //! What is written to the cluster about the authorities: the Secret, and one field of the webhooks.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use k8s_openapi::ByteString;
@@ -17,13 +16,8 @@ use crate::pki::Authorities;
 use crate::pki::authorities::MANAGED_BY;
 use crate::server::metrics::{Metrics, SelfManagedObject};
 
+use super::super::attempts::{FIELD_MANAGER, WRITE_LIMIT};
 use super::view::{Configuration, KeptSecret};
-
-/// How long a write may take.
-const LIMIT: Duration = Duration::from_secs(5);
-
-/// Who owns what is written.
-const FIELD_MANAGER: &str = "tunnelguard";
 
 /// What the two kinds of configurations are called.
 pub(super) const KINDS: [&str; 2] = [
@@ -146,7 +140,7 @@ impl Writer {
         &self,
         writing: impl Future<Output = kube::Result<T>>,
     ) -> Result<Written, String> {
-        match timeout(LIMIT, writing).await {
+        match timeout(WRITE_LIMIT, writing).await {
             Ok(Ok(_)) => Ok(Written::Ours),
             // It was made, replaced or deleted since.
             Ok(Err(kube::Error::Api(status))) if status.code == 409 || is_gone(&status) => {
