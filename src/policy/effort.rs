@@ -122,8 +122,9 @@ mod tests {
     use super::{ALL, Effort};
     use crate::mesh::simulation::Environment;
     use crate::mesh::{MeshView, ServiceEntry};
-    use crate::policy::check::{CheckId, Context, Subject};
+    use crate::policy::check::{CheckId, Context};
     use crate::policy::checks;
+    use crate::policy::subject::Subject;
     use crate::policy::verdict::{judge, repair};
     use crate::policy::{PolicySet, evaluate};
 

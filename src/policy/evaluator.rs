@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use crate::mesh::service_entry::Registry;
 use crate::mesh::{FieldPath, ServiceEntry};
 
-use super::check::{CheckId, Context, Subject};
+use super::check::{CheckId, Context};
 use super::checks::unreadable::judged_in_part;
 use super::checks::{self, captures_proxy, service_port, undeclared_proxy};
 use super::finding::Finding;
 use super::fix::{Fix, Safety};
 use super::spec::Mode;
+use super::subject::Subject;
 
 /// Every finding about one entry, or one Service, in the order of check and field; one a check and field.
 ///

@@ -10,7 +10,7 @@
 pub mod advice;
 pub mod check;
 pub mod checks;
-mod claim;
+pub mod claim;
 pub mod compile;
 mod dials;
 mod effort;
@@ -21,6 +21,7 @@ pub mod namespaces;
 pub mod proxy;
 pub mod repair;
 pub mod spec;
+pub mod subject;
 pub mod suspicion;
 pub mod verdict;
 pub mod words;

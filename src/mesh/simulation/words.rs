@@ -235,7 +235,7 @@ fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String
         }
         Target::Behind(_) => format!("{name} forwards it to the endpoints of {host}"),
         Target::Refused => format!(
-            "{name} has resolution {resolution} and names among its endpoints' IPs, which older istiods send and Envoy refuses: it keeps the endpoints that it knew before"
+            "{name} has resolution {resolution} and names among its endpoints' IPs, which older istiods send and Envoy refuses, with those of other hosts that are sent along: it keeps the endpoints that it knew before"
         ),
         Target::Contested => format!(
             "several entries in namespace {} list {host} and bring different endpoints; which of them istiod keeps depends on the order in which it saw them",

@@ -12,9 +12,10 @@ use ipnet::IpNet;
 
 use crate::mesh::FieldPath;
 use crate::mesh::address::Address;
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::{
     BRIEF_LIST_CHARACTERS, LIST_CHARACTERS, Words, capitalised, ip_list, with_forwarding,
 };

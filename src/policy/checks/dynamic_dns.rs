@@ -10,9 +10,10 @@
 
 use crate::mesh::FieldPath;
 use crate::mesh::service_entry::Resolution;
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::{BRIEF_LIST_CHARACTERS, LIST_CHARACTERS, Words, addresses_field};
 
 /// See the module.

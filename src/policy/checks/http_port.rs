@@ -11,10 +11,12 @@
 
 use crate::mesh::protocol::Protocol;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Claim, Subject};
+use crate::policy::check::{Check, CheckId};
+use crate::policy::claim::Claim;
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::repair::repair;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::{Words, protocol_in_words};
 
 /// See the module.

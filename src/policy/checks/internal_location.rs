@@ -10,10 +10,11 @@
 
 use crate::mesh::FieldPath;
 use crate::mesh::service_entry::Location;
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::Words;
 
 /// See the module.

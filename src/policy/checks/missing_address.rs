@@ -14,13 +14,15 @@ use std::net::IpAddr;
 use crate::mesh::FieldPath;
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Claim, Subject};
+use crate::policy::check::{Check, CheckId};
+use crate::policy::claim::Claim;
 use crate::policy::dials::{ADDRESSES_A_PROXY, dial};
 use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::proxy::Evidence;
 use crate::policy::repair::address_list;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::{BRIEF_LIST_CHARACTERS, LIST_CHARACTERS, Words, as_dialled, ip_list};
 
 /// See the module.

@@ -9,9 +9,10 @@
 //! **Fix.** None: only the author knows which port is right.
 
 use crate::mesh::FieldPath;
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::Words;
 
 /// See the module.

@@ -9,10 +9,11 @@
 //! **Fix.** None: the author has to say what the port is.
 
 use crate::mesh::protocol::Protocol;
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::repair::repair_by_a_person;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::Words;
 
 /// See the module.

@@ -12,10 +12,11 @@
 use crate::mesh::FieldPath;
 use crate::mesh::address::{Address, intended_ip};
 use crate::mesh::line::{NAME_CHARACTERS, quoted};
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::{BRIEF_LIST_CHARACTERS, Words, ip_list};
 
 /// See the module.

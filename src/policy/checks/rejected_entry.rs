@@ -11,9 +11,10 @@
 
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::validation::{Rule, validate};
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::Words;
 
 /// See the module.

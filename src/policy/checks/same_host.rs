@@ -14,10 +14,12 @@ use crate::mesh::line::{NAME_CHARACTERS, OBJECT_CHARACTERS, one_line, shown};
 use crate::mesh::simulation::simulate;
 use crate::mesh::view::Alone;
 use crate::mesh::{FieldPath, Outcome};
-use crate::policy::check::{Check, CheckId, Claim, Subject};
+use crate::policy::check::{Check, CheckId};
+use crate::policy::claim::Claim;
 use crate::policy::dials::dial;
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::Words;
 
 /// See the module.

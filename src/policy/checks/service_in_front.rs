@@ -7,11 +7,12 @@ use crate::mesh::line::{NAME_CHARACTERS, OBJECT_CHARACTERS, one_line, shown};
 use crate::mesh::service_entry::Registry;
 use crate::mesh::simulation::{Outcome, simulate};
 use crate::mesh::{Mesh, Overlay, ServiceEntry};
-use crate::policy::check::{Claim, Subject};
+use crate::policy::claim::Claim;
 use crate::policy::dials::dial;
 use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::proxy::Proxy;
 use crate::policy::repair::repaired;
+use crate::policy::subject::Subject;
 use crate::policy::words::Words;
 
 use super::service_port::{CHECK, listening};

@@ -12,11 +12,12 @@ use crate::mesh::FieldPath;
 use crate::mesh::ServiceEntry;
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::repair::leads_to_another_port;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::{Words, as_dialled, capitalised};
 
 /// See the module.

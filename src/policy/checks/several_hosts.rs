@@ -11,9 +11,10 @@
 
 use crate::mesh::FieldPath;
 use crate::mesh::validation::{Rule, validate};
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::{Words, as_dialled, capitalised};
 
 use super::several_addresses::forward_as_dialled;

@@ -12,9 +12,10 @@
 use crate::mesh::FieldPath;
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::Words;
 
 /// See the module.

@@ -14,11 +14,13 @@ use crate::mesh::FieldPath;
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::simulation::Outcome;
-use crate::policy::check::{Check, CheckId, Claim, Subject};
+use crate::policy::check::{Check, CheckId};
+use crate::policy::claim::Claim;
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::fix::{Edit, Fix};
 use crate::policy::repair::address_list;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::{
     BRIEF_LIST_CHARACTERS, LIST_CHARACTERS, Words, addresses_field, with_forwarding,
 };

@@ -9,10 +9,11 @@
 //!
 //! **Fix.** `protocol: TCP`, unsafe, and only with an address; never for STATIC without endpoints.
 
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding};
 use crate::policy::repair::repair_by_a_person;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::Words;
 
 /// See the module.

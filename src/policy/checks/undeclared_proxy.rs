@@ -16,11 +16,12 @@ use std::sync::Arc;
 use crate::mesh::service_entry::ServiceEntry;
 use crate::mesh::simulation::{OutboundPolicy, Outcome, simulate};
 use crate::mesh::{FieldPath, MeshView};
-use crate::policy::check::{Check, CheckId, Context, Subject};
+use crate::policy::check::{Check, CheckId, Context};
 use crate::policy::dials::{ELSEWHERE, addresses_of, dial};
 use crate::policy::finding::{Brief, Concerned, Finding, Severity};
 use crate::policy::proxy::Proxy;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 
 use super::protective_entry;
 

@@ -9,9 +9,10 @@
 //! **Fix.** `protocol: TCP`, safe where simulation proves it.
 
 use crate::mesh::protocol::Protocol;
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::Finding;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 
 use super::http_port::parsed_port;
 

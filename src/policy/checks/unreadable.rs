@@ -10,9 +10,10 @@
 //! **Fix.** None: only the author knows what was meant.
 
 use crate::mesh::FieldPath;
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 
 /// See the module.
 pub(crate) static CHECK: Check = Check {

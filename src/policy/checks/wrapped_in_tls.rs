@@ -13,11 +13,13 @@ use std::net::IpAddr;
 use crate::mesh::line::{NAME_CHARACTERS, shown};
 use crate::mesh::simulation::{Prediction, simulate};
 use crate::mesh::{FieldPath, Mesh, Overlay, ServiceEntry};
-use crate::policy::check::{Check, CheckId, Claim, Subject};
+use crate::policy::check::{Check, CheckId};
+use crate::policy::claim::Claim;
 use crate::policy::dials::{addresses_of, dial};
 use crate::policy::finding::{Brief, Finding, Severity};
 use crate::policy::repair::repaired;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::Words;
 
 /// See the module.

@@ -20,10 +20,11 @@ use crate::mesh::service_entry::{Location, Port};
 use crate::mesh::validation::validate;
 use crate::mesh::{FieldPath, ServiceEntry};
 
-use super::check::{Claim, Subject};
+use super::claim::Claim;
 use super::fix::{Edit, Fix, Safety};
 use super::proxy::Evidence;
 use super::spec::Mode;
+use super::subject::Subject;
 pub(crate) use obstacle::leads_to_another_port;
 use obstacle::obstacles;
 pub use plan::Advice;

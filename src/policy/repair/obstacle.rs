@@ -7,7 +7,7 @@ use crate::mesh::address::{Address, is_ipv4_mapped};
 use crate::mesh::service_entry::{Port, Resolution};
 use crate::mesh::validation::{Rejection, Rule, validate};
 use crate::mesh::{FieldPath, ServiceEntry};
-use crate::policy::check::Subject;
+use crate::policy::subject::Subject;
 
 /// Why the rule refuses a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

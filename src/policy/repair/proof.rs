@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use crate::mesh::service_entry::Port;
 use crate::mesh::simulation::{Dial, Environment, OutboundPolicy, Outcome, Speech, simulate};
 use crate::mesh::{Mesh, Overlay, ServiceEntry};
-use crate::policy::check::Subject;
 use crate::policy::dials::{NOBODY_V4, NOBODY_V6, addresses_of, dial, others};
+use crate::policy::subject::Subject;
 
 /// How many ranges in view a proof goes through; with more of them on one port it gives up and
 /// withholds the repair, so that a review stays bounded.

@@ -98,7 +98,10 @@ impl Comparison<'_> {
     pub(super) fn is_spoken_of(&self, client: &Dial, mesh: &MeshView) -> bool {
         let namespace = &*client.namespace;
         let has_entry = mesh.entries().any(|entry| {
-            *entry.namespace == *namespace || entry.export_to.iter().any(|to| **to == *namespace)
+            let is_its = *entry.namespace == *namespace
+                || entry.export_to.iter().any(|to| **to == *namespace);
+            // A Service is one only of those who dial it.
+            is_its && (entry.registry == Registry::Istio || entry.lists(client.address))
         });
         let is_selected = client
             .labels

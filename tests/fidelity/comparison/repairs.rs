@@ -10,8 +10,9 @@ use tunnelguard::mesh::simulation::OutboundPolicy;
 use tunnelguard::mesh::{
     Dial, Environment, Mesh, MeshView, Outcome, ServiceEntry, Speech, simulate,
 };
-use tunnelguard::policy::check::{Context, Subject};
+use tunnelguard::policy::check::Context;
 use tunnelguard::policy::fix::{Edit, Operation, Safety};
+use tunnelguard::policy::subject::Subject;
 use tunnelguard::policy::verdict::{leaves_an_error, repair};
 use tunnelguard::policy::{Finding, evaluate};
 

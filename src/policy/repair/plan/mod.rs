@@ -7,7 +7,7 @@ use crate::mesh::address::Address;
 use crate::mesh::service_entry::{Port, Resolution, WrittenAddress};
 use crate::mesh::simulation::Outcome;
 use crate::mesh::{FieldPath, ServiceEntry};
-use crate::policy::check::Subject;
+use crate::policy::subject::Subject;
 use crate::policy::words::{BRIEF_LIST_CHARACTERS, LIST_CHARACTERS, addresses_field, in_a_row};
 
 use super::obstacle::{Obstacle, endpoints_are, rejections};

@@ -3,12 +3,13 @@
 use super::{Advice, Plan};
 use crate::mesh::simulation::{Environment, OutboundPolicy};
 use crate::mesh::{MeshView, ServiceEntry};
-use crate::policy::check::{Context, Subject};
+use crate::policy::check::Context;
 use crate::policy::checks::testing::{entries, policies};
 use crate::policy::evaluate;
 use crate::policy::repair::obstacle::obstacles;
 use crate::policy::repair::proof::{Proof, prove};
 use crate::policy::repair::repaired;
+use crate::policy::subject::Subject;
 
 /// An entry, what is to be set and done beside TCP, and what `evaluate` says after that.
 const ROWS: [(&str, &str, &str); 20] = [

@@ -102,6 +102,9 @@ fn drawn() -> BoxedStrategy<Drawn> {
                 if entries.iter().any(entry::is_dynamic) {
                     shape["istio"] = json!("1.31");
                 }
+                // What is refused takes others along that are sent with it, as those of one second are.
+                let is_refused = on_older && entries.iter().any(entry::mixes_names_and_ips);
+                let in_one_second = in_one_second && !is_refused;
                 // To tell them apart by time costs a second an entry; otherwise hosts and namespaces do.
                 if in_one_second && entries.len() + beside.len() > 1 {
                     entry::drop_alike(&mut entries);

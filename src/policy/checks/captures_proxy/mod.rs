@@ -19,11 +19,12 @@ use crate::mesh::protocol::ListenerClass;
 use crate::mesh::service_entry::{Port, Registry};
 use crate::mesh::simulation::Outcome;
 use crate::mesh::{Dial, ServiceEntry};
-use crate::policy::check::{Check, CheckId, Subject};
+use crate::policy::check::{Check, CheckId};
 use crate::policy::dials::{ADDRESSES_A_PROXY, NOBODY_V4, addresses_of, dial};
 use crate::policy::finding::{Brief, Concerned, Finding, Severity};
 use crate::policy::proxy::Proxy;
 use crate::policy::spec::Mode;
+use crate::policy::subject::Subject;
 use crate::policy::words::{BRIEF_LIST_CHARACTERS, ip_list, protocol_in_words};
 
 use super::protective_entry;
@@ -34,7 +35,7 @@ pub(super) static CHECK: Check = Check {
     id: CheckId(13),
     title: "a port captures a proxy that the entry does not claim",
     ceiling: Mode::Audit,
-    page: include_str!("../../../docs/checks/TG013.md"),
+    page: include_str!("../../../../docs/checks/TG013.md"),
     run,
 };
 
@@ -237,149 +238,4 @@ fn brief_edit(port: &Port, proxy: &Proxy, several: bool, sees_mesh: bool) -> Str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::table;
-
-    const PROTECTED: &str = "
-metadata: {name: protects}
-spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name: p, protocol: TCP}]}";
-
-    #[test]
-    fn rows() {
-        let api = "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3129, name: p, protocol: HTTP}]}";
-        let protected = format!("metadata: {{name: api}}\nspec: {api}\n---\n{PROTECTED}");
-        // 10.20.0.6:3129 is sniffed whatever the API does.
-        let sniffed = protected.replace("protocol: TCP", "protocol: ''");
-        let private = "{hosts: [api.test], exportTo: ['~'], ports: [{number: 3129, name: p, protocol: HTTP}]}";
-        let hidden = format!(
-            "{protected}\n---\nmetadata: {{name: own, namespace: b}}\nspec: {{hosts: [other.corp], ports: [{{number: 443, name: p, protocol: TLS}}]}}"
-        );
-        let disputed = "\
-metadata: {name: api}
-spec: {hosts: [api.test], ports: [{number: 3129, name: p, protocol: Mongo}]}
----
-metadata: {name: beside}
-spec: {hosts: [api.test], exportTo: [b], ports: [{number: 8080, name: p}]}";
-        let behind_sidecar = "\
-metadata: {name: api}
-spec: {hosts: [api.test], exportTo: [b], ports: [{number: 3129, name: p}]}
----
-metadata: {name: own, namespace: b}
-spec: {hosts: [own.test], ports: [{number: 3129, name: p}]}
----
-kind: Sidecar
-metadata: {name: sidecar, namespace: b}
-spec: {egress: [{hosts: [./*]}]}";
-        table(
-            &super::CHECK,
-            &[
-                ("an HTTP API on the port", api, "error"),
-                (
-                    "a Service of somebody else",
-                    "kind: Service\nmetadata: {name: api}\nspec: {clusterIP: 10.96.0.9, ports: [{port: 3129, name: http}]}",
-                    "error",
-                ),
-                (
-                    "a Service without a ClusterIP yet",
-                    "kind: Service\nmetadata: {name: api}\nspec: {ports: [{port: 3129, name: http}]}",
-                    "error",
-                ),
-                (
-                    "a Service that is sniffed",
-                    "kind: Service\nmetadata: {name: api}\nspec: {ports: [{port: 3129, name: web}]}",
-                    "",
-                ),
-                (
-                    "sniffed without address",
-                    "{hosts: [api.test], ports: [{number: 3129, name: p}]}",
-                    "error",
-                ),
-                (
-                    "TCP with DNS and no address",
-                    "{hosts: [api.test], resolution: DNS, ports: [{number: 3129, name: p, protocol: TCP}]}",
-                    "error",
-                ),
-                (
-                    "claims one proxy and breaks another",
-                    "{hosts: [proxy.corp], addresses: [10.20.0.5], ports: [{number: 3128, name: p, protocol: HTTP}]}",
-                    "error",
-                ),
-                ("every such proxy is protected", &protected, ""),
-                (
-                    "another entry's listener takes the proxy's dials",
-                    &sniffed,
-                    "",
-                ),
-                (
-                    "a DestinationRule of its host puts what it takes into TLS",
-                    "kind: DestinationRule\nmetadata: {name: rule}\nspec: {host: api.test, trafficPolicy: {tls: {mode: SIMPLE}}}\n---\nmetadata: {name: api}\nspec: {hosts: [api.test], ports: [{number: 3129, name: p, protocol: TCP}]}",
-                    "error",
-                ),
-                (
-                    "the same DestinationRule without TLS",
-                    "kind: DestinationRule\nmetadata: {name: rule}\nspec: {host: api.test, trafficPolicy: {tls: {mode: DISABLE}}}\n---\nmetadata: {name: api}\nspec: {hosts: [api.test], ports: [{number: 3129, name: p, protocol: TCP}]}",
-                    "",
-                ),
-                ("nobody sees it", private, ""),
-                (
-                    "another entry of the host, exported to one namespace, takes the endpoints from it there",
-                    disputed,
-                    "error",
-                ),
-                (
-                    "that one is for another host",
-                    &disputed.replace("hosts: [api.test], exportTo", "hosts: [own.test], exportTo"),
-                    "",
-                ),
-                (
-                    "another namespace's own entry hides from it the one that protects the proxy",
-                    &hidden,
-                    "error",
-                ),
-                (
-                    "that namespace does not see the port",
-                    &hidden.replace(
-                        "spec: {hosts: [api.test], ",
-                        "spec: {hosts: [api.test], exportTo: ['.'], ",
-                    ),
-                    "",
-                ),
-                (
-                    "a Sidecar shows the only namespace that it is exported to nothing but its own port",
-                    behind_sidecar,
-                    "error",
-                ),
-                (
-                    "only clients of IPv6 see it, and under ALLOW_ANY_DYNAMIC_DNS nobody's proxy gets 404",
-                    "{hosts: [api.test], addresses: ['::'], ports: [{number: 3129, name: p}]}",
-                    "",
-                ),
-                (
-                    "sniffed for everyone under ALLOW_ANY_DYNAMIC_DNS",
-                    "{hosts: [api.test], ports: [{number: 3129, name: p}]}",
-                    "error",
-                ),
-                (
-                    "TCP with an address",
-                    "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3129, name: p, protocol: TCP}]}",
-                    "",
-                ),
-                (
-                    "sniffed with an address",
-                    "{hosts: [api.test], addresses: [10.9.9.9], ports: [{number: 3129, name: p}]}",
-                    "",
-                ),
-                (
-                    "no proxy on the port",
-                    "{hosts: [api.test], ports: [{number: 9090, name: p, protocol: HTTP}]}",
-                    "",
-                ),
-                (
-                    "sidecars make the CONNECT",
-                    "{hosts: [api.test], ports: [{number: 8888, name: p, protocol: HTTP}]}",
-                    "",
-                ),
-            ],
-        );
-    }
-}
+mod tests;
