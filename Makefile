@@ -140,7 +140,7 @@ crd: ## Write the CustomResourceDefinition anew, after an edit of src/policy/spe
 
 .PHONY: manifests
 manifests: $(HELM) crd ## Write what is made from the chart anew, after an edit of it: install.yaml and the table of its values
-	{ echo '# Written by `make manifests`, from manifests/chart. Kubernetes 1.31 or newer.'; cat manifests/namespace.yaml; $(HELM) template tunnelguard manifests/chart --namespace tunnelguard-system; } > target/install.yaml && mv target/install.yaml manifests/install.yaml
+	{ echo '# Written by `make manifests`, from manifests/chart. Kubernetes 1.31 or newer.'; $(HELM) template tunnelguard manifests/chart --namespace tunnelguard-system --set createNamespace=true; } > target/install.yaml && mv target/install.yaml manifests/install.yaml
 	CHART=overwrite cargo test --quiet --locked --test it chart::the_readme
 
 .PHONY: bench

@@ -10,12 +10,13 @@
 mod harness;
 
 use std::env;
+use std::fs::File;
 use std::process::{Command, ExitCode};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use harness::{ControlPlane, FailurePolicy, Guard, Stage, repository};
+use harness::{Container, ControlPlane, FailurePolicy, Guard, Stage, repository};
 
 /// What is shown: why, and what is typed.
 const SCENES: &[(&str, &str)] = &[
@@ -68,7 +69,10 @@ fn main() -> ExitCode {
     let policy = repository("examples/policies/corporate.yaml");
     let flags = ["--policy", policy.to_str().expect("UTF-8")];
     let log = plane.file("tunnelguard.log");
-    let guard = Guard::start_with_log(stage.address, &stage.certificate, &flags, &log);
+    let container = Container::shipped().with_files(&stage.certificate);
+    let log = File::create(log).expect("a log");
+    let mut guard = Guard::start_container(&container, stage.address, &flags, log.into());
+    guard.await_ready();
     stage.register(FailurePolicy::Fail);
     stage.await_reviews(|| guard.metric("tunnelguard_reviews_total") >= 2.0);
 

@@ -1,4 +1,4 @@
-//! The rules of `manifests/rbac.yaml` are the calls that tunnelguard makes: it may do nothing that it does
+//! The rules of the chart are the calls that tunnelguard makes: it may do nothing that it does
 //! not do, and does nothing that it may not.
 
 use std::collections::BTreeSet;
@@ -7,9 +7,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tunnelguard::source::{self, SourceFile};
 
 use crate::Test;
+use crate::harness::manifests::component;
 use crate::harness::{FailurePolicy, LIMIT, Replicas, Stage, repository};
 
 /// One that takes a variable from a ConfigMap.
@@ -29,8 +29,7 @@ fn rights_are_the_calls(replicas: &Replicas<'_>) {
     let rights = rights();
     let stage = Stage::new(replicas.plane, "rights");
     stage.register_without_authority(FailurePolicy::Ignore);
-    let secret = "-n tunnelguard-system delete secret tunnelguard-ca --ignore-not-found";
-    replicas.plane.prints(secret);
+    replicas.plane.forget_authority();
     let mut replica = replicas.start_self_managed(stage.address, &[]);
     replica.await_ready();
     let rotate = "-n tunnelguard-system annotate secret tunnelguard-ca tunnelguard.dev/rotate=now";
@@ -45,7 +44,7 @@ fn rights_are_the_calls(replicas: &Replicas<'_>) {
     await_use_of(&rights, || calls(replicas, since));
     replica.signal("TERM");
     assert!(replica.ended().success());
-    replicas.plane.prints(secret);
+    replicas.plane.forget_authority();
     for gone in ["crd/proxies.config.openshift.io", "pod/refers -n default"] {
         replicas.plane.prints(&format!("delete --now {gone}"));
     }
@@ -96,11 +95,8 @@ impl Right {
 }
 
 fn rights() -> Vec<Right> {
-    let file = "manifests/rbac.yaml";
-    let text = fs::read_to_string(repository(file)).expect("a manifest");
-    let roles = source::read(&SourceFile::from_text(file, text)).documents;
     let mut rights = Vec::new();
-    for role in roles.iter().map(|role| &role.value) {
+    for role in component("rbac") {
         let namespace = match role["kind"].as_str() {
             Some("ClusterRole") => None,
             Some("Role") => role["metadata"]["namespace"].as_str().map(str::to_owned),

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use tunnelguard::source::{self, SourceFile};
 
-use crate::support::{corporate, text_of};
+use crate::support::{corporate, installed, text_of};
 
 const POLICIES: [&str; 2] = [
     "examples/cel/mutating-admission-policy.yaml",
@@ -25,7 +25,7 @@ fn expression(policy: &Value, variable: &str) -> String {
 
 #[test]
 fn they_match_what_the_webhooks_match() {
-    let webhook = first("manifests/validating-webhook.yaml");
+    let webhook = installed("ValidatingWebhookConfiguration");
     let webhook = &webhook["webhooks"][0];
     for path in POLICIES {
         let policy = first(path);

@@ -1,23 +1,23 @@
-//! The manifests hold the values that they were tried with on a real API server: one that drifts
+//! The webhook configurations hold the values that they were tried with on a real API server: one that drifts
 //! opens a hole, adds calls to every request, or shuts users out, and no unit test would notice.
 
 use serde_json::{Value, json};
 use tunnelguard::mesh::service_entry::GROUP;
-use tunnelguard::source::{self, SourceFile};
 
-use crate::support::{repository, run, text_of};
+use crate::support::{installed, repository, run, text_of};
 
-const MUTATING: &str = "manifests/mutating-webhook.yaml";
-const VALIDATING: &str = "manifests/validating-webhook.yaml";
+const MUTATING: &str = "MutatingWebhookConfiguration";
+const VALIDATING: &str = "ValidatingWebhookConfiguration";
 
 /// A pointer into a configuration, and what stands there; null: nothing does.
 type Row = (&'static str, Value);
 
-fn in_both() -> Vec<Row> {
+fn in_both(kind: &str) -> Vec<Row> {
     let labels = json!({
         "app.kubernetes.io/name": "tunnelguard",
         "app.kubernetes.io/instance": "tunnelguard",
-        "app.kubernetes.io/component": "admission-webhook",
+        "app.kubernetes.io/version": env!("CARGO_PKG_VERSION"),
+        "app.kubernetes.io/component": "webhooks",
         "app.kubernetes.io/part-of": "tunnelguard"
     });
     let selector = json!({
@@ -49,6 +49,7 @@ fn in_both() -> Vec<Row> {
     ]);
     vec![
         ("/apiVersion", json!("admissionregistration.k8s.io/v1")),
+        ("/kind", json!(kind)),
         ("/metadata/name", json!("tunnelguard")),
         ("/metadata/namespace", Value::Null),
         ("/metadata/labels", labels),
@@ -81,7 +82,6 @@ fn in_both() -> Vec<Row> {
 
 fn in_mutating() -> Vec<Row> {
     vec![
-        ("/kind", json!("MutatingWebhookConfiguration")),
         ("/webhooks/0/name", json!("mutate.tunnelguard.dev")),
         ("/webhooks/0/clientConfig/service/path", json!("/mutate")),
         ("/webhooks/0/reinvocationPolicy", json!("IfNeeded")),
@@ -90,7 +90,6 @@ fn in_mutating() -> Vec<Row> {
 
 fn in_validating() -> Vec<Row> {
     vec![
-        ("/kind", json!("ValidatingWebhookConfiguration")),
         ("/webhooks/0/name", json!("validate.tunnelguard.dev")),
         ("/webhooks/0/clientConfig/service/path", json!("/validate")),
         ("/webhooks/0/reinvocationPolicy", Value::Null),
@@ -134,27 +133,15 @@ fn for_policies() -> Vec<Row> {
         // Whatever the other says: a dead guard must not block mending its policy.
         ("/webhooks/1/failurePolicy", json!("Ignore")),
     ];
-    let mut conditions = in_both().into_iter();
+    let mut conditions = in_both(VALIDATING).into_iter();
     let conditions = conditions.find(|(pointer, _)| *pointer == "/webhooks/0/matchConditions");
     let (_, conditions) = conditions.expect("conditions");
     let conditions = [("/webhooks/1/matchConditions", conditions)];
     own.into_iter().chain(same).chain(conditions).collect()
 }
 
-/// The one object in a file, as `kubectl` would send it.
-fn configuration(path: &str) -> Value {
-    let mut reading = source::read(&SourceFile::from_text(path, text_of(path)));
-    assert!(
-        reading.problems.is_empty(),
-        "{path}: {:?}",
-        reading.problems
-    );
-    assert_eq!(reading.documents.len(), 1, "{path}");
-    reading.documents.remove(0).value
-}
-
 fn both() -> [(&'static str, Value); 2] {
-    [MUTATING, VALIDATING].map(|path| (path, configuration(path)))
+    [MUTATING, VALIDATING].map(|kind| (kind, installed(kind)))
 }
 
 fn strings(value: &Value, pointer: &str) -> Vec<String> {
@@ -166,69 +153,67 @@ fn strings(value: &Value, pointer: &str) -> Vec<String> {
 
 #[test]
 fn every_value_is_the_one_that_was_tried() {
-    for (path, own) in [(MUTATING, in_mutating()), (VALIDATING, in_validating())] {
-        let configuration = configuration(path);
-        for (pointer, expected) in in_both().into_iter().chain(own) {
+    for (kind, own) in [(MUTATING, in_mutating()), (VALIDATING, in_validating())] {
+        let configuration = installed(kind);
+        for (pointer, expected) in in_both(kind).into_iter().chain(own) {
             let found = configuration.pointer(pointer).cloned().unwrap_or_default();
-            assert_eq!(found, expected, "{path}: {pointer}");
+            assert_eq!(found, expected, "{kind}: {pointer}");
         }
     }
 }
 
 #[test]
 fn nothing_else_is_said() {
-    for (path, own) in [(MUTATING, in_mutating()), (VALIDATING, in_validating())] {
-        let mut rest = configuration(path);
-        for (pointer, _) in in_both().into_iter().chain(own) {
+    for (kind, own) in [(MUTATING, in_mutating()), (VALIDATING, in_validating())] {
+        let mut rest = installed(kind);
+        for (pointer, _) in in_both(kind).into_iter().chain(own) {
             let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
             if let Some(parent) = rest.pointer_mut(parent).and_then(Value::as_object_mut) {
                 parent.remove(key);
             }
         }
-        let entries = configuration(path)["webhooks"]
-            .as_array()
-            .map_or(0, Vec::len);
+        let entries = installed(kind)["webhooks"].as_array().map_or(0, Vec::len);
         let empty = vec![json!({"clientConfig": {"service": {}}}); entries];
         let empty = json!({"metadata": {}, "webhooks": empty});
-        assert_eq!(rest, empty, "{path}: a field that this test does not know");
+        assert_eq!(rest, empty, "{kind}: a field that this test does not know");
     }
 }
 
 #[test]
 fn names_have_three_segments() {
     // Fewer are refused: `IsFullyQualifiedName`, k8s.io/apimachinery/pkg/util/validation.
-    for (path, configuration) in both() {
+    for (kind, configuration) in both() {
         for webhook in configuration["webhooks"].as_array().unwrap() {
             let name = webhook["name"].as_str().unwrap();
             let segments: Vec<&str> = name.split('.').collect();
-            assert!(segments.len() >= 3, "{path}: {name}");
+            assert!(segments.len() >= 3, "{kind}: {name}");
             let is_label = |segment: &str| {
                 let mut characters = segment.chars();
                 !segment.is_empty()
                     && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
             };
-            assert!(segments.into_iter().all(is_label), "{path}: {name}");
+            assert!(segments.into_iter().all(is_label), "{kind}: {name}");
         }
     }
 }
 
 #[test]
 fn one_entry_asks_about_service_entries_only() {
-    for (path, configuration) in both() {
+    for (kind, configuration) in both() {
         let entries = configuration["webhooks"].as_array().unwrap();
         let about_entries =
             |webhook: &&Value| webhook["rules"].to_string().contains("serviceentries");
         let asked = entries.iter().filter(about_entries).count();
-        assert_eq!(asked, 1, "{path}: one call a webhook");
+        assert_eq!(asked, 1, "{kind}: one call a webhook");
         let rules = &entries[0]["rules"];
-        assert_eq!(rules.as_array().unwrap().len(), 1, "{path}: one rule");
-        assert!(!rules.to_string().contains('*'), "{path}: {rules}");
+        assert_eq!(rules.as_array().unwrap().len(), 1, "{kind}: one rule");
+        assert!(!rules.to_string().contains('*'), "{kind}: {rules}");
         // `serviceentries/status` is istiod's to write.
-        assert!(!rules.to_string().contains('/'), "{path}: {rules}");
+        assert!(!rules.to_string().contains('/'), "{kind}: {rules}");
         // istio.io/api serves these three; one that is left out would pass without Equivalent.
         let mut versions = strings(&rules[0], "/apiVersions");
         versions.sort();
-        assert_eq!(versions, ["v1", "v1alpha3", "v1beta1"], "{path}");
+        assert_eq!(versions, ["v1", "v1alpha3", "v1beta1"], "{kind}");
     }
 }
 
@@ -242,17 +227,17 @@ fn its_own_namespace_is_excluded_and_both_call_one_service() {
     };
     assert_eq!(service(&mutating), service(&validating));
     let own = service(&mutating)["namespace"].as_str().unwrap().to_owned();
-    for (path, configuration) in both() {
+    for (kind, configuration) in both() {
         let expression = "/webhooks/0/namespaceSelector/matchExpressions/0";
         let expression = configuration.pointer(expression).unwrap();
-        assert_eq!(expression["operator"], "NotIn", "{path}");
-        assert!(strings(expression, "/values").contains(&own), "{path}");
+        assert_eq!(expression["operator"], "NotIn", "{kind}");
+        assert!(strings(expression, "/values").contains(&own), "{kind}");
     }
 }
 
 #[test]
 fn conditions_are_guarded_and_never_look_at_a_protocol() {
-    for (path, configuration) in both() {
+    for (kind, configuration) in both() {
         let conditions = configuration["webhooks"][0]["matchConditions"].clone();
         for condition in conditions.as_array().unwrap() {
             let name = condition["name"].as_str().unwrap();
@@ -260,17 +245,17 @@ fn conditions_are_guarded_and_never_look_at_a_protocol() {
             // On CREATE there is no old object, and an error is a 403 under Fail.
             assert!(
                 expression.contains("oldObject == null ||"),
-                "{path}: {name} does not say what holds without an old object"
+                "{kind}: {name} does not say what holds without an old object"
             );
             for field in fields(expression) {
                 assert!(
                     expression.contains(&format!("has({field})")),
-                    "{path}: {name} reads {field} without has()"
+                    "{kind}: {name} reads {field} without has()"
                 );
             }
             // `namespaceObject` compiles and fails when it is read.
             for word in ["protocol", "ports", "namespaceObject", "userInfo"] {
-                assert!(!expression.contains(word), "{path}: {name} looks at {word}");
+                assert!(!expression.contains(word), "{kind}: {name} looks at {word}");
             }
         }
     }
@@ -290,49 +275,4 @@ fn the_definition_is_what_the_policys_types_say() {
     assert_eq!(printed.status, Some(0), "{printed}");
     let written = text_of("manifests/chart/files/connectproxypolicy-crd.yaml");
     assert!(printed.stdout == written, "run `make crd`:\n{printed}");
-}
-
-/// The end-to-end tests work with the objects of rbac.yaml and of the two webhook configurations, which are those
-/// of the chart: so it is the chart's that is tested.
-#[test]
-fn the_chart_makes_the_same() {
-    let read = |path: &str| {
-        let reading = source::read(&SourceFile::from_text(path, text_of(path)));
-        assert!(
-            reading.problems.is_empty(),
-            "{path}: {:?}",
-            reading.problems
-        );
-        let values = reading.documents.into_iter().map(|document| document.value);
-        values.collect::<Vec<Value>>()
-    };
-    let without_labels = |mut object: Value| {
-        object["metadata"].as_object_mut().unwrap().remove("labels");
-        object
-    };
-    let made: Vec<Value> = read("manifests/install.yaml")
-        .into_iter()
-        .map(without_labels)
-        .collect();
-    let mut tested = Vec::new();
-    for path in ["manifests/rbac.yaml", MUTATING, VALIDATING] {
-        for object in read(path).into_iter().map(without_labels) {
-            let name = format!("{} {}", object["kind"], object["metadata"]["name"]);
-            assert!(
-                made.contains(&object),
-                "{path}: {name} is another in manifests/chart/templates; edit both, and run `make manifests`"
-            );
-            tested.push(name);
-        }
-    }
-    for object in made {
-        let name = format!("{} {}", object["kind"], object["metadata"]["name"]);
-        let is_right = object["apiVersion"] == "rbac.authorization.k8s.io/v1";
-        // Of certificates that look after themselves, which have tests of their own.
-        let is_tested = tested.contains(&name) || name.contains("tunnelguard-certificates");
-        assert!(
-            !is_right || is_tested,
-            "{name} is in no manifest that is tested"
-        );
-    }
 }

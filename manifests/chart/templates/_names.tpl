@@ -8,11 +8,18 @@ app.kubernetes.io/name: tunnelguard
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "tunnelguard.labels" -}}
-{{ include "tunnelguard.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/component: admission-webhook
+{{/* Of [the root, the component]: by the latter parts of install.yaml are applied (../../README.md). */}}
+{{- define "tunnelguard.labelsOf" -}}
+{{- $root := index . 0 -}}
+{{ include "tunnelguard.selector" $root }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/component: {{ index . 1 }}
 app.kubernetes.io/part-of: tunnelguard
+{{- end }}
+
+{{/* Of what runs, and what belongs to that. */}}
+{{- define "tunnelguard.labels" -}}
+{{ include "tunnelguard.labelsOf" (list . "admission-webhook") }}
 {{- end }}
 
 {{- define "tunnelguard.image" -}}
@@ -30,7 +37,7 @@ app.kubernetes.io/part-of: tunnelguard
 {{- define "tunnelguard.webhookMetadata" -}}
 name: tunnelguard  # both configurations have it, so that one command removes them
 labels:
-  {{- include "tunnelguard.labels" . | nindent 2 }}
+  {{- include "tunnelguard.labelsOf" (list . "webhooks") | nindent 2 }}
 annotations:
   # On AKS the Admissions Enforcer adds to every namespaceSelector, and then owns it: the next
   # server-side apply conflicts, GitOps and it undo each other (Azure/AKS#4002). The selector

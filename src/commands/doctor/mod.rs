@@ -9,6 +9,7 @@ mod examine;
 mod facts;
 mod print;
 mod rights;
+mod shipped;
 #[cfg(test)]
 mod tests;
 

@@ -5,11 +5,8 @@ use std::fmt;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReviewSpec};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
-use crate::source::{self, SourceFile};
-
 use super::Installed;
-
-const ROLES: &str = include_str!("../../../manifests/rbac.yaml");
+use super::shipped::shipped;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,17 +25,13 @@ pub(super) struct Right {
 
 /// Every call that the roles grant to the guard, where it is installed.
 pub(super) fn rights(installed: &Installed) -> Vec<Right> {
-    let roles = source::read(&SourceFile::from_text("rbac.yaml", ROLES)).documents;
     let mut rights = Vec::new();
-    for role in roles {
-        let namespace = match role.value["kind"].as_str() {
-            Some("ClusterRole") => None,
-            Some("Role") => Some(installed.namespace.as_str()),
-            _ => continue,
-        };
-        let name = role.value["metadata"]["name"].as_str();
+    for role in shipped(&["ClusterRole", "Role"]) {
+        let is_everywhere = role["kind"] == "ClusterRole";
+        let namespace = (!is_everywhere).then_some(installed.namespace.as_str());
+        let name = role["metadata"]["name"].as_str();
         let for_certificates = name.is_some_and(|name| name.ends_with("-certificates"));
-        let rules = serde_json::from_value(role.value["rules"].clone());
+        let rules = serde_json::from_value(role["rules"].clone());
         let rules: Vec<PolicyRule> = rules.unwrap_or_default();
         let of_role = rules.iter().flat_map(|rule| of_rule(rule, namespace));
         rights.extend(of_role.map(|right| Right {

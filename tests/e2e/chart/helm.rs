@@ -2,18 +2,19 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tunnelguard::source::{self, SourceFile};
 
-use crate::harness::repository;
+use crate::harness::{ControlPlane, repository};
 
 /// The namespace of `manifests/install.yaml`.
-pub(super) const NAMESPACE: &str = "tunnelguard-system";
+pub(crate) const NAMESPACE: &str = "tunnelguard-system";
 
 /// Helm, with a home of its own.
 pub(super) struct Helm {
@@ -72,10 +73,33 @@ pub(super) fn printed(output: Output) -> Result<String, String> {
     }
 }
 
-/// The objects of a text.
-pub(super) fn objects(text: &str) -> Vec<Value> {
-    let reading = source::read(&SourceFile::from_text("rendered", text));
-    assert!(reading.problems.is_empty(), "{:?}", reading.problems);
-    let objects = reading.documents.into_iter();
-    objects.map(|document| document.value).collect()
+/// Puts a `helm` into a directory for which the Service's port is another one than 443, which would take root.
+pub(crate) fn helm_on_port(directory: &Path, port: u16) {
+    let script = |name: &str, text: &str| {
+        let path = directory.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a script");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("a script");
+        path
+    };
+    let put = format!("exec sed -E 's/port: 443(,|$)/port: {port}\\1/'");
+    let put = script("on-another-port", &put);
+    let (helm, put) = (Helm::binary(), put.display().to_string());
+    let helm = helm.display();
+    let with = format!("case $1 in install | upgrade) set -- \"$@\" --post-renderer {put} ;; esac");
+    script("helm", &format!("{with}\nexec {helm} \"$@\""));
+}
+
+/// Where the stored Service leads the API server.
+pub(crate) fn address_of_service(plane: &ControlPlane) -> SocketAddr {
+    let spec = stored(plane, "service/tunnelguard")["spec"].take();
+    let ip = spec["clusterIP"].as_str().and_then(|ip| ip.parse().ok());
+    let port = spec["ports"][0]["port"].as_u64();
+    let port = port.and_then(|port| port.try_into().ok()).expect("a port");
+    SocketAddr::new(ip.expect("an address"), port)
+}
+
+/// What the chart made, as it is stored.
+pub(crate) fn stored(plane: &ControlPlane, what: &str) -> Value {
+    let printed = plane.prints(&format!("get -n {NAMESPACE} {what} -o json"));
+    serde_json::from_str(&printed).expect("JSON")
 }

@@ -1,7 +1,7 @@
 //! The chart: what values make of it, and that the API server takes that.
 
 mod alerts;
-mod helm;
+pub(crate) mod helm;
 mod pods;
 mod story;
 
@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Test;
+use crate::harness::manifests::{self, objects};
 use crate::harness::{ControlPlane, repository, run};
-use helm::{Helm, NAMESPACE, objects, printed};
+use helm::{Helm, NAMESPACE, printed};
 
 /// A row of `rows.yaml`.
 #[derive(Debug, Deserialize)]
@@ -40,6 +41,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("pods", pods::are_restricted),
         test("alerts", alerts::fire_when_they_should),
         test("story", story::is_as_told),
+        test("pieces", story::in_pieces),
     ]
 }
 
@@ -105,12 +107,12 @@ fn bad_values_are_refused() {
 }
 
 fn install_yaml_is_rendered() {
-    let rendered = Helm::new().template(&json!({})).unwrap();
-    let namespace = text_of("manifests/namespace.yaml");
+    let values = json!({"createNamespace": true});
+    let rendered = Helm::new().template(&values).unwrap();
     let written = text_of("manifests/install.yaml");
     let (head, rest) = written.split_once('\n').expect("lines");
     assert!(head.starts_with("# Written by `make manifests`"), "{head}");
-    assert!(rest == namespace + &rendered, "run `make manifests`");
+    assert!(rest == rendered, "run `make manifests`");
 }
 
 /// As the documentation says, on a cluster that has never heard of any of it.
@@ -127,13 +129,12 @@ fn install_yaml_applies_at_once(plane: &ControlPlane) {
 }
 
 /// Takes away whatever the chart makes, whoever made it.
-fn remove(plane: &ControlPlane) {
+pub(crate) fn remove(plane: &ControlPlane) {
     // No controller runs that could take the namespace away.
-    let others = objects(&text_of("manifests/install.yaml"));
-    let others = others.iter().filter(|object| object["kind"] != "Namespace");
-    let others: String = others.map(|object| format!("---\n{object}\n")).collect();
+    let mut others = objects(&text_of("manifests/install.yaml"));
+    others.retain(|object| object["kind"] != "Namespace");
     let flags = ["delete", "--ignore-not-found", "-f", "-"];
-    run(&mut plane.kubectl(flags), &others);
+    run(&mut plane.kubectl(flags), &manifests::text_of(&others));
 }
 
 fn text_of(path: &str) -> String {

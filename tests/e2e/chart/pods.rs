@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::helm::{Helm, NAMESPACE, objects, printed};
-use super::{rows, text_of};
-use crate::harness::{ControlPlane, run};
+use super::helm::{Helm, NAMESPACE, printed};
+use super::rows;
+use crate::harness::ControlPlane;
+use crate::harness::manifests::{component, objects, text_of};
 
 /// What breaks a Pod that is allowed, and how the refusal names it.
 const BROKEN: &[(&str, &str, Value, &str)] = &[
@@ -36,11 +37,7 @@ const BROKEN: &[(&str, &str, Value, &str)] = &[
 ];
 
 pub(super) fn are_restricted(plane: &ControlPlane) {
-    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-    run(
-        &mut plane.kubectl(apply),
-        &text_of("manifests/namespace.yaml"),
-    );
+    plane.apply(&text_of(&component("namespace")));
     let helm = Helm::new();
     let pods = rows()
         .into_iter()

@@ -1,45 +1,49 @@
 //! A chart's life, typed again: `story.txt` is what the documentation shows.
 //!
 //! No controller and no network of Pods is there, so `$ pods start` is the kubelet's and kube-proxy's part: it runs
-//! one replica as the stored Deployment says, with the rights of its ServiceAccount, behind the stored Service's address.
-//! `$ pods stop` ends it.
+//! one replica as the stored Deployment says, with the rights of its ServiceAccount, at the stored Service's address.
+//! `$ pods stop` kills it, and `$ pods tell SERIES` shows the sum of what it counts. The port alone is another than 443,
+//! which would take root.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::helm::{Helm, NAMESPACE};
+use super::helm::{Helm, NAMESPACE, address_of_service, helm_on_port, stored};
 use crate::harness::transcript::{play_transcript, printed_by};
-use crate::harness::{Certificate, ControlPlane, Guard, await_some, free_address, repository, run};
+use crate::harness::{Container, ControlPlane, Guard, await_some, repository, service_address};
 
 /// Who takes part, beside `pods`.
 const USERS: [&str; 2] = ["admin", "jane"];
 
 pub(super) fn is_as_told(plane: &ControlPlane) {
+    play(plane, "tests/e2e/chart/story.txt");
+}
+
+/// The same without Helm: `pieces.txt` is what manifests/README.md says.
+pub(super) fn in_pieces(plane: &ControlPlane) {
+    play(plane, "tests/e2e/chart/pieces.txt");
+}
+
+fn play(plane: &ControlPlane, transcript: &str) {
     let mut story = Story::begin(plane);
-    play_transcript(
-        &repository("tests/e2e/chart/story.txt"),
-        |prompt, command| story.run(prompt, command),
-    );
+    play_transcript(&repository(transcript), |prompt, command| {
+        story.run(prompt, command)
+    });
 }
 
 struct Story<'a> {
     plane: &'a ControlPlane,
     directory: TempDir,
-    pod: Option<Pod>,
+    pod: Option<Guard>,
     /// Where a replica listens, or did.
     address: Option<SocketAddr>,
-}
-
-/// A replica, with the certificate that it serves from files.
-struct Pod {
-    guard: Guard,
-    _certificate: Certificate,
+    /// The Service's, in place of 443.
+    port: u16,
 }
 
 impl<'a> Story<'a> {
@@ -53,6 +57,10 @@ impl<'a> Story<'a> {
         // Other tests leave what Helm would not take over.
         super::remove(plane);
         plane.forget_leader();
+        plane.forget_authority();
+        plane.prints(&format!(
+            "label namespace {NAMESPACE} pod-security.kubernetes.io/enforce-"
+        ));
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = |name: &str| directory.path().join(name);
         for name in ["files", "bin", "home"] {
@@ -63,7 +71,8 @@ impl<'a> Story<'a> {
         }
         let binary = env!("CARGO_BIN_EXE_tunnelguard");
         symlink(binary, path("bin/tunnelguard")).expect("a link");
-        symlink(Helm::binary(), path("bin/helm")).expect("a link");
+        let port = service_address().port();
+        helm_on_port(&path("bin"), port);
         symlink(plane.file("bin/kubectl"), path("bin/kubectl")).expect("a link");
         for user in USERS {
             plane.kubeconfig(&path("home"), user, "default");
@@ -73,6 +82,7 @@ impl<'a> Story<'a> {
             directory,
             pod: None,
             address: None,
+            port,
         }
     }
 
@@ -81,10 +91,18 @@ impl<'a> Story<'a> {
     }
 
     fn run(&mut self, prompt: &str, command: &str) -> String {
-        match (prompt, command) {
-            ("", "pods start") => self.start(),
-            ("", "pods stop") => self.pod = None,
-            _ => return self.typed(prompt, command),
+        if !prompt.is_empty() {
+            return self.typed(prompt, command);
+        }
+        let words: Vec<&str> = command.split(' ').collect();
+        match words[..] {
+            ["pods", "start"] => self.start(),
+            ["pods", "stop"] => self.pod = None,
+            ["pods", "tell", series] => {
+                let pod = self.pod.as_ref().expect("a replica");
+                return format!("{series} {}\n", pod.metric(series));
+            }
+            _ => panic!("no such tool: {command}"),
         }
         String::new()
     }
@@ -97,11 +115,6 @@ impl<'a> Story<'a> {
         shell.env("PATH", format!("{}:{others}", self.path("bin").display()));
         shell.env("KUBECONFIG", self.path("home").join(user));
         let said = printed_by(&mut shell, command);
-        if command.starts_with("helm upgrade") && self.pod.is_some() {
-            // Helm has put the port right, and nothing else that is not the chart's.
-            self.lead_to_pod(None);
-            self.await_reviews();
-        }
         let said = self.as_in_a_cluster(&said);
         let lines = said
             .lines()
@@ -111,98 +124,31 @@ impl<'a> Story<'a> {
 
     /// An address and a port that are other ones in every run, as some cluster has them.
     fn as_in_a_cluster(&self, said: &str) -> String {
+        let port = format!(".svc:{}", self.port);
+        let said = said.replace(&port, ".svc:443");
         let Some(address) = self.address else {
-            return said.to_owned();
+            return said;
         };
-        let port = format!(".svc:{}", address.port());
-        let said = said.replace(&address.to_string(), "10.96.0.10:443");
-        said.replace(&port, ".svc:443")
+        said.replace(&address.to_string(), "10.96.0.10:443")
     }
 
-    /// Starts a replica, and waits until the API server asks it.
+    /// Starts a replica as the Deployment says, and waits until the API server asks it.
     fn start(&mut self) {
-        let stored = |what: &str| -> Value {
-            let printed = self
-                .plane
-                .prints(&format!("get -n {NAMESPACE} {what} -o json"));
-            serde_json::from_str(&printed).expect("JSON")
-        };
-        let service = stored("service/tunnelguard");
-        let ip: IpAddr = service["spec"]["clusterIP"]
-            .as_str()
-            .expect("an address")
-            .parse()
-            .expect("one");
-        // 443 would take root.
-        let address = free_address(ip);
-        let deployment = stored("deployment/tunnelguard");
-        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-        let certificate = Certificate::of_service();
-        let kubeconfig = self
-            .plane
-            .kubeconfig_of_guard(&self.path("home"), self.plane.address());
-        let mut flags = vec![
-            "--kubeconfig".to_owned(),
-            kubeconfig.to_str().expect("UTF-8").to_owned(),
-        ];
-        for argument in container["args"]
-            .as_array()
-            .expect("arguments")
-            .iter()
-            .skip(1)
-        {
-            let argument = argument.as_str().expect("an argument");
-            let elsewhere = ["--listen=", "--health-listen=", "--self-managed", "--tls-"];
-            if !elsewhere.iter().any(|start| argument.starts_with(start)) {
-                flags.push(argument.to_owned());
-            }
-        }
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let guard = Guard::start(address, &certificate, &flags);
-        let bundle = certificate.authority_bundle();
-        self.pod = Some(Pod {
-            guard,
-            _certificate: certificate,
-        });
+        let address = address_of_service(self.plane);
+        let container = Container::of(&stored(self.plane, "deployment/tunnelguard"));
+        let home = self.path("home");
+        let kubeconfig = self.plane.kubeconfig_of_guard(&home, self.plane.address());
+        let flags = ["--kubeconfig", kubeconfig.to_str().expect("UTF-8")];
+        let mut pod = Guard::start_container(&container, address, &flags, Stdio::null());
+        pod.await_ready();
+        self.pod = Some(pod);
         self.address = Some(address);
-        let port = json!([{"op": "add", "path": "/spec/ports/-", "value": {"name": format!("at-{}", address.port()), "port": address.port()}}]);
-        self.patch(&format!("service/tunnelguard -n {NAMESPACE}"), &port);
-        self.lead_to_pod(Some(&bundle));
         self.await_reviews();
-    }
-
-    /// Has the API server dial the replica, and trust it.
-    fn lead_to_pod(&self, bundle: Option<&str>) {
-        let pod = self.pod.as_ref().expect("a replica");
-        for (kind, webhooks) in [("mutating", 1), ("validating", 2)] {
-            let mut patch = Vec::new();
-            for index in 0..webhooks {
-                let client = format!("/webhooks/{index}/clientConfig");
-                let port = pod.guard.address().port();
-                patch.push(
-                    json!({"op": "add", "path": format!("{client}/service/port"), "value": port}),
-                );
-                if let Some(bundle) = bundle {
-                    patch.push(
-                        json!({"op": "add", "path": format!("{client}/caBundle"), "value": bundle}),
-                    );
-                }
-            }
-            let configuration = format!("{kind}webhookconfiguration/tunnelguard");
-            self.patch(&configuration, &Value::Array(patch));
-        }
-    }
-
-    fn patch(&self, what: &str, patch: &Value) {
-        let patch = patch.to_string();
-        let words = ["patch"].into_iter().chain(what.split(' '));
-        let words = words.chain(["--type=json", "-p", &patch]);
-        run(&mut self.plane.kubectl(words), "");
     }
 
     fn await_reviews(&self) {
         let pod = self.pod.as_ref().expect("a replica");
-        let asked = || pod.guard.metric("tunnelguard_reviews_total");
+        let asked = || pod.metric("tunnelguard_reviews_total");
         let before = asked();
         let entry = repository("tests/e2e/objects/tcp.yaml");
         await_some("the API server asks both webhooks", || {

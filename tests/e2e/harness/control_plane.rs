@@ -104,7 +104,7 @@ impl ControlPlane {
         address.expect("an address of the API server")
     }
 
-    /// A kubeconfig for the ServiceAccount of `manifests/rbac.yaml`, who dials another address, in a file of
+    /// A kubeconfig for the ServiceAccount of the chart, who dials another address, in a file of
     /// that directory.
     pub(crate) fn kubeconfig_of_guard(&self, directory: &Path, dials: SocketAddr) -> PathBuf {
         let path = directory.join("tunnelguard");
@@ -159,6 +159,11 @@ impl ControlPlane {
     /// Lets the next guard lead at once: those of earlier tests were killed, and hold the Lease still.
     pub(crate) fn forget_leader(&self) {
         self.prints("delete lease tunnelguard -n tunnelguard-system --ignore-not-found");
+    }
+
+    /// Lets the next guard that looks after its certificate begin with nothing.
+    pub(crate) fn forget_authority(&self) {
+        self.prints("delete secret tunnelguard-ca -n tunnelguard-system --ignore-not-found");
     }
 
     /// How much of the audit log there is.

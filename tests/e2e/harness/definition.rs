@@ -1,11 +1,11 @@
-//! The CustomResourceDefinition of `manifests/`, installed for a while.
+//! The CustomResourceDefinition of the chart, installed for a while.
 
 use std::process::Stdio;
 
 use super::control_plane::run;
 use super::{ControlPlane, repository};
 
-/// What `manifests/` calls the definition.
+/// What the chart calls the definition.
 const NAME: &str = "customresourcedefinition/connectproxypolicies.tunnelguard.dev";
 
 /// Taken away, with every policy, when this value is dropped.
@@ -17,7 +17,7 @@ impl<'a> Definition<'a> {
         Self(plane)
     }
 
-    /// Installs it as `manifests/README.md` says, and waits until its resources are served.
+    /// Installs it, and waits until its resources are served.
     pub(crate) fn install(plane: &'a ControlPlane) -> Self {
         let file = repository("manifests/chart/files/connectproxypolicy-crd.yaml");
         let flags = ["apply", "--server-side", "--validate=strict", "-f"];

@@ -1,11 +1,9 @@
 //! A `tunnelguard serve` that runs as a child.
 
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use super::{Certificate, await_some, free_address, get};
+use super::{Certificate, Container, await_some, free_address, get};
 
 /// A replica, which is killed when this value is dropped, if it has not ended before.
 pub(crate) struct Guard {
@@ -15,48 +13,29 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Starts a replica that listens on an address of the test's choice, and waits until it is ready.
+    /// Starts a replica that listens on an address of the test's choice, with a certificate from files and more
+    /// flags, or others, than the chart has; and waits until it is ready.
     pub(crate) fn start(listen: SocketAddr, certificate: &Certificate, flags: &[&str]) -> Self {
-        let mut guard = Self::spawn(listen, Some(certificate), flags, Stdio::null());
+        let container = Container::shipped().with_files(certificate);
+        let mut guard = Self::start_container(&container, listen, flags, Stdio::null());
         guard.await_ready();
         guard
     }
 
-    /// The same, with its log in a file.
-    pub(crate) fn start_with_log(
-        listen: SocketAddr,
-        certificate: &Certificate,
-        flags: &[&str],
-        log: &Path,
-    ) -> Self {
-        let log = File::create(log).expect("a log");
-        let mut guard = Self::spawn(listen, Some(certificate), flags, log.into());
-        guard.await_ready();
-        guard
-    }
-
-    /// Starts one that looks after its certificate itself. It is not ready yet.
+    /// Starts one that looks after its certificate itself, as the chart has it. It is not ready yet.
     pub(crate) fn start_self_managed(listen: SocketAddr, flags: &[&str]) -> Self {
-        let flags = [&["--self-managed"], flags].concat();
-        Self::spawn(listen, None, &flags, Stdio::null())
+        Self::start_container(&Container::shipped(), listen, flags, Stdio::null())
     }
 
-    fn spawn(
+    /// Starts one in a container of the chart. It is not ready yet.
+    pub(crate) fn start_container(
+        container: &Container,
         listen: SocketAddr,
-        certificate: Option<&Certificate>,
         flags: &[&str],
         log: Stdio,
     ) -> Self {
         let health = free_address(listen.ip());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tunnelguard"));
-        command.env_clear().arg("serve");
-        command.args(["--listen", &listen.to_string()]);
-        command.args(["--health-listen", &health.to_string()]);
-        if let Some(certificate) = certificate {
-            command.arg("--tls-cert").arg(certificate.file("tls.crt"));
-            command.arg("--tls-key").arg(certificate.file("tls.key"));
-        }
-        command.args(flags);
+        let mut command = container.command(listen, health, flags);
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(log).spawn().expect("the binary starts");
         Self {

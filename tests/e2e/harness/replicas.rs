@@ -1,17 +1,15 @@
 //! Replicas that follow a cluster, each as a child.
 
-use std::fs;
 use std::net::SocketAddr;
 
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use tempfile::TempDir;
 
-use super::{
-    Certificate, ControlPlane, Definition, Guard, await_some, repository, service_address,
-};
+use super::manifests::{component, text_of};
+use super::{Certificate, ControlPlane, Definition, Guard, await_some, service_address};
 
-/// A cluster with the definition of `manifests/`, and replicas that work in it with the rights of
-/// `manifests/rbac.yaml`. The first of them leads at once.
+/// A cluster with the chart's definition, and replicas that work in it with the rights of the chart's
+/// ServiceAccount. The first of them leads at once.
 pub(crate) struct Replicas<'a> {
     pub(crate) plane: &'a ControlPlane,
     certificate: Certificate,
@@ -23,8 +21,7 @@ impl<'a> Replicas<'a> {
     /// Starts none yet.
     pub(crate) fn new(plane: &'a ControlPlane) -> Self {
         let definition = Definition::install(plane);
-        let rights = fs::read_to_string(repository("manifests/rbac.yaml"));
-        plane.apply(&rights.expect("a manifest"));
+        plane.apply(&text_of(&component("rbac")));
         plane.forget_leader();
         Self {
             plane,

@@ -1,4 +1,4 @@
-//! The webhook configurations of `manifests/`, with a Service whose address is ours to listen on.
+//! The webhook configurations of the chart, with a Service whose address is ours to listen on.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::control_plane::run;
-use super::{ControlPlane, await_some, free_address, repository};
+use super::manifests::{component, text_of};
+use super::{ControlPlane, await_some, free_address};
 
 /// The Service's ClusterIP: the control plane takes them from loopback, so that whoever listens on
 /// it is dialled as a Service is, without a kube-proxy.
 const CLUSTER_IP: Ipv4Addr = Ipv4Addr::new(127, 10, 0, 10);
 
-/// An address of the Service that nobody listens on. A port below 1024, as in `manifests/`, would
+/// An address of the Service that nobody listens on. A port below 1024, as the chart has it, would
 /// need root; and one of its own keeps a test clear of connections that the API server still has.
 pub(crate) fn service_address() -> SocketAddr {
     free_address(CLUSTER_IP)
@@ -34,7 +35,7 @@ pub(crate) enum FailurePolicy {
 pub(crate) struct Certificate(TempDir);
 
 impl Certificate {
-    /// For the Service of `manifests/`.
+    /// For the Service of the chart.
     pub(crate) fn of_service() -> Self {
         Self::made(&["--name", "tunnelguard.tunnelguard-system.svc"])
     }
@@ -97,7 +98,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Applies `manifests/`, with the port, the authority and the failurePolicy for ServiceEntries
+    /// Applies the chart's webhook configurations, with the port, the authority and the failurePolicy for ServiceEntries
     /// filled in.
     pub(crate) fn register(&self, failure_policy: FailurePolicy) {
         let bundle = self.certificate.authority_bundle();
@@ -111,21 +112,19 @@ impl<'a> Stage<'a> {
 
     fn apply_manifests(&self, failure_policy: FailurePolicy, bundle: Option<&str>) {
         self.plane.apply(&self.service().to_string());
-        for manifest in ["mutating-webhook.yaml", "validating-webhook.yaml"] {
-            let text = fs::read_to_string(repository("manifests").join(manifest));
-            let mut object: Value =
-                serde_saphyr::from_str(&text.expect("a manifest")).expect("YAML");
+        let mut configurations = component("webhooks");
+        for object in &mut configurations {
             for webhook in object["webhooks"].as_array_mut().expect("webhooks") {
                 webhook["clientConfig"]["service"]["port"] = self.address.port().into();
                 if let Some(bundle) = bundle {
                     webhook["clientConfig"]["caBundle"] = bundle.into();
                 }
             }
-            if manifest.starts_with("validating") {
+            if object["kind"] == "ValidatingWebhookConfiguration" {
                 object["webhooks"][0]["failurePolicy"] = format!("{failure_policy:?}").into();
             }
-            self.plane.apply(&object.to_string());
         }
+        self.plane.apply(&text_of(&configurations));
     }
 
     /// Has the API server trust these authorities, in PEM, with both webhooks.

@@ -39,7 +39,7 @@ const ROTATE: &str =
 
 pub(super) fn play(plane: &ControlPlane) {
     let replicas = Replicas::new(plane);
-    plane.prints("-n tunnelguard-system delete secret tunnelguard-ca --ignore-not-found");
+    plane.forget_authority();
     let stage = Stage::new(plane, "self-managed");
     let balancer = Balancer::start(stage.address);
     stage.register_without_authority(FailurePolicy::Fail);
@@ -103,7 +103,7 @@ pub(super) fn play(plane: &ControlPlane) {
     tally.assert_nothing_lost();
     assert_eq!(unanswered, Unanswered::default());
     foreign_change(plane, &guards);
-    plane.prints("-n tunnelguard-system delete secret tunnelguard-ca");
+    plane.forget_authority();
 }
 
 /// What others write into a `caBundle` is put right, and nothing else is.
@@ -141,7 +141,7 @@ fn renewals(guards: &[Guard; 2]) -> f64 {
 }
 
 /// The `caBundle` of each webhook, in PEM.
-fn bundles(plane: &ControlPlane) -> Vec<String> {
+pub(super) fn bundles(plane: &ControlPlane) -> Vec<String> {
     let mut bundles = Vec::new();
     for kind in KINDS {
         let printed = plane.prints(&format!("get {kind} tunnelguard -o json"));

@@ -8,7 +8,7 @@
 //! - `policy.yaml`: the guard's policy; without it the built-in one.
 //! - `setup.yaml`: a [`Setup`], where the defaults do not do.
 //! - any other file is in the commands' working directory, with those of `tests/e2e/objects`; of a `cluster`
-//!   case the repository's `docs`, too.
+//!   case the repository's `docs` and `manifests`, too.
 //!
 //! `TRANSCRIPT=overwrite make e2e` writes what is printed into the transcripts, to be read as a diff.
 
@@ -34,11 +34,20 @@ pub(crate) struct Setup {
     flags: Vec<String>,
     /// Whether the validating policy of `examples/cel` is in force, too.
     cel: bool,
-    /// Whether the guard follows the policies of the cluster, with the rights of `manifests/rbac.yaml`. The
-    /// files of `manifests/chart/files` are then in the working directory, too.
+    /// Whether the guard follows the policies of the cluster, with the rights of the chart's ServiceAccount.
+    /// `manifests` and the files of `manifests/chart/files` are then in the working directory, too.
     cluster: bool,
+    /// Whether it serves a certificate from files there, too, as with the chart's `certificates.type: files`.
+    certificate_files: bool,
     /// Mutating webhooks of others.
     others: Vec<Other>,
+}
+
+impl Setup {
+    /// Without a cluster nobody would keep its authority.
+    fn looks_after_certificate(&self) -> bool {
+        self.cluster && !self.certificate_files
+    }
 }
 
 /// A mutating webhook that answers every review with the same patch. Webhooks are asked in the order

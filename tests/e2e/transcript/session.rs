@@ -1,7 +1,7 @@
 //! The place in which a transcript is typed again.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,11 @@ use tempfile::TempDir;
 
 use super::Setup;
 use super::many::create_many;
+use crate::harness::manifests::{component, text_of};
 use crate::harness::transcript::printed_by;
 use crate::harness::{
-    AnsweringWebhook, Balancer, CelPolicies, ControlPlane, Definition, DnsServer, Guard, Repair,
-    Stage, USERS, await_some, free_address, repository,
+    AnsweringWebhook, Balancer, CelPolicies, Container, ControlPlane, Definition, DnsServer, Guard,
+    Repair, Stage, USERS, await_some, free_address, repository,
 };
 
 /// A namespace, a guard that judges what is written to it, and users at their shells.
@@ -23,6 +24,8 @@ pub(crate) struct Session<'a> {
     stage: Stage<'a>,
     /// None while it is stopped.
     guard: Option<Guard>,
+    /// How it is started, but for these flags.
+    container: Container,
     flags: Vec<String>,
     /// Where the commands run.
     directory: TempDir,
@@ -57,6 +60,7 @@ impl<'a> Session<'a> {
         let mut session = Self {
             stage,
             guard: None,
+            container: Container::shipped(),
             flags: setup.flags.clone(),
             directory,
             kubeconfigs,
@@ -81,14 +85,16 @@ impl<'a> Session<'a> {
             session.clear_mesh();
             session.follow_cluster();
         }
-        session.start_guard();
         session.register(setup);
+        session.start_guard();
+        let guard = session.guard.as_ref().expect("it was started");
+        session.stage.await_reviews(|| guard.has_been_asked());
         session.audited = plane.audited();
         session.count("");
         session
     }
 
-    /// Registers the guard and the others, and waits until the API server knows.
+    /// Registers the others and the guard, which is yet to start.
     fn register(&mut self, setup: &Setup) {
         for other in &setup.others {
             let webhook = AnsweringWebhook::patching(&other.patch);
@@ -101,35 +107,37 @@ impl<'a> Session<'a> {
             self.stage.plane.apply(&configuration.to_string());
             self._others.push(webhook);
         }
-        self.stage.register(setup.failure_policy);
-        let guard = self.guard.as_ref().expect("it was started");
-        self.stage.await_reviews(|| guard.has_been_asked());
+        let Setup { failure_policy, .. } = *setup;
+        if setup.looks_after_certificate() {
+            self.stage.register_without_authority(failure_policy);
+            return;
+        }
+        let container = Container::shipped();
+        self.container = container.with_files(&self.stage.certificate);
+        self.stage.register(failure_policy);
     }
 
     fn start_guard(&mut self) {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        let Stage {
-            address,
-            certificate,
-            ..
-        } = &self.stage;
-        let guard = Guard::start_with_log(*address, certificate, &flags, &self.log_file());
+        let log = File::create(self.log_file()).expect("a log");
+        let address = self.stage.address;
+        let mut guard = Guard::start_container(&self.container, address, &flags, log.into());
+        guard.await_ready();
         self.guard = Some(guard);
         self.logged = 0;
     }
 
-    /// Lets the guard sign in as the ServiceAccount of `manifests/rbac.yaml`.
+    /// Lets the guard sign in as the ServiceAccount of the chart.
     fn follow_cluster(&mut self) {
         let plane = self.stage.plane;
         let directory = self.directory.path();
         copy_files(&repository("manifests/chart/files"), directory);
-        let docs = directory.join("docs");
-        symlink(repository("docs"), docs).expect("a link");
-        let rbac = repository("manifests/rbac.yaml");
-        fs::copy(&rbac, directory.join("rbac.yaml")).expect("a copy");
-        let rights = fs::read_to_string(rbac);
-        plane.apply(&rights.expect("a manifest"));
+        for name in ["docs", "manifests"] {
+            symlink(repository(name), directory.join(name)).expect("a link");
+        }
+        plane.apply(&text_of(&component("rbac")));
         plane.forget_leader();
+        plane.forget_authority();
         self.open_way();
         let kubeconfig = plane.kubeconfig_of_guard(self.kubeconfigs.path(), self.way_begins);
         let kubeconfig = kubeconfig.to_str().expect("UTF-8").to_owned();

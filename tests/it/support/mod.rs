@@ -13,9 +13,22 @@ use tunnelguard::mesh::{DestinationRule, FieldPath, MeshView, ServiceEntry, Side
 use tunnelguard::policy::evaluator::evaluate_mesh;
 use tunnelguard::policy::fix::{Edit, Operation};
 use tunnelguard::policy::{Context, Finding, PolicySet, evaluate};
+use tunnelguard::source::{self, SourceFile};
 use tunnelguard::state;
 
 pub(crate) use binary::{Files, Finished, LIMIT, run, tunnelguard};
+
+/// The one object of a kind in `manifests/install.yaml`, as `kubectl` would send it.
+pub(crate) fn installed(kind: &str) -> Value {
+    let path = "manifests/install.yaml";
+    let reading = source::read(&SourceFile::from_text(path, text_of(path)));
+    assert!(reading.problems.is_empty(), "{:?}", reading.problems);
+    let objects = reading.documents.into_iter().map(|document| document.value);
+    let mut of_kind = objects.filter(|object| object["kind"] == kind);
+    let object = of_kind.next();
+    assert!(of_kind.next().is_none(), "{kind}: more than one");
+    object.unwrap_or_else(|| panic!("no {kind} in {path}"))
+}
 
 /// A path of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {

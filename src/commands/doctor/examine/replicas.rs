@@ -5,6 +5,7 @@ use k8s_openapi::api::coordination::v1::LeaseSpec;
 use crate::commands::doctor::Installed;
 use crate::commands::doctor::facts::{Facts, Seen, Webhook};
 use crate::commands::doctor::rights::Right;
+use crate::commands::doctor::shipped::REMEDY;
 use crate::mesh::line::one_line;
 
 use super::{Observation, duration};
@@ -52,8 +53,7 @@ fn rights(facts: &Facts, installed: &Installed) -> Observation {
         named += &format!(", and {} more", missing.len() - NAMED);
     }
     let told = format!("ServiceAccount {namespace}/{service_account} may not {named}");
-    let remedy = "helm upgrade, or kubectl apply --server-side -f manifests/rbac.yaml";
-    Observation::failed(SUBJECT, &told, remedy)
+    Observation::failed(SUBJECT, &told, REMEDY)
 }
 
 /// Whether the guard makes its certificates itself: it has, or nobody else did.

@@ -4,28 +4,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::commands::doctor::Installed;
 use crate::commands::doctor::facts::{Configuration, Facts, Seen, Webhook};
+use crate::commands::doctor::shipped::{self, REMEDY};
 
 use super::Observation;
 
 /// A configuration as this version ships it.
 struct Shipped {
     kind: &'static str,
-    manifest: &'static str,
-    text: &'static str,
     /// What is lost without it.
     without: &'static str,
 }
 
 const MUTATING: Shipped = Shipped {
     kind: "MutatingWebhookConfiguration",
-    manifest: "manifests/mutating-webhook.yaml",
-    text: include_str!("../../../../manifests/mutating-webhook.yaml"),
     without: "nothing is repaired",
 };
 const VALIDATING: Shipped = Shipped {
     kind: "ValidatingWebhookConfiguration",
-    manifest: "manifests/validating-webhook.yaml",
-    text: include_str!("../../../../manifests/validating-webhook.yaml"),
     without: "nothing is denied or warned about",
 };
 
@@ -50,10 +45,12 @@ fn configuration(
         Seen::Untold(why) => return vec![Observation::unchecked(*kind, why)],
         Seen::Absent => {
             let told = format!("there is none called {name}: {without}");
-            return vec![Observation::failed(*kind, &told, shipped.remedy())];
+            return vec![Observation::failed(*kind, &told, remedy())];
         }
     };
-    let Ok(wanted) = serde_saphyr::from_str::<Configuration>(shipped.text) else {
+    let wanted = shipped::shipped(&[kind]).into_iter().next();
+    let wanted = wanted.map(serde_json::from_value::<Configuration>);
+    let Some(Ok(wanted)) = wanted else {
         return vec![Observation::unchecked(
             *kind,
             "a bug: what is shipped cannot be read",
@@ -63,10 +60,10 @@ fn configuration(
     let webhooks = webhooks.map(|wanted| {
         let mut webhooks = found.webhooks.iter();
         match webhooks.find(|webhook| webhook.name == wanted.name) {
-            Some(webhook) => webhook_as(wanted, webhook, shipped, installed),
+            Some(webhook) => webhook_as(wanted, webhook, installed),
             None => {
                 let told = format!("not among the webhooks of {kind} {name}");
-                Observation::failed(&wanted.name, &told, shipped.remedy())
+                Observation::failed(&wanted.name, &told, remedy())
             }
         }
     });
@@ -74,12 +71,7 @@ fn configuration(
 }
 
 /// What is to be said of a webhook, compared with the one that is shipped.
-fn webhook_as(
-    wanted: &Webhook,
-    webhook: &Webhook,
-    shipped: &Shipped,
-    installed: &Installed,
-) -> Observation {
+fn webhook_as(wanted: &Webhook, webhook: &Webhook, installed: &Installed) -> Observation {
     let mut faults = Vec::new();
     let asked = asked(wanted, webhook, installed).unwrap_or_else(|fault| {
         faults.push(fault);
@@ -94,7 +86,7 @@ fn webhook_as(
         ));
     }
     if !faults.is_empty() {
-        return Observation::failed(&webhook.name, &faults.join("; "), shipped.remedy());
+        return Observation::failed(&webhook.name, &faults.join("; "), remedy());
     }
     let policy = webhook.failure_policy.as_deref().unwrap_or("Fail");
     let seconds = webhook.timeout_seconds.unwrap_or(10);
@@ -168,11 +160,6 @@ fn is_empty(selector: &LabelSelector) -> bool {
     labels.is_none() && expressions.is_none()
 }
 
-impl Shipped {
-    fn remedy(&self) -> String {
-        format!(
-            "helm upgrade, or kubectl apply --server-side -f {}, and see that the caBundle is there",
-            self.manifest
-        )
-    }
+fn remedy() -> String {
+    format!("{REMEDY}, and see that the caBundle is there")
 }

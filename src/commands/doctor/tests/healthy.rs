@@ -12,6 +12,7 @@ use crate::commands::doctor::Installed;
 use crate::commands::doctor::attempts::{Attempt, Reaction};
 use crate::commands::doctor::facts::{Answer, Configuration, Facts, Seen, Tried};
 use crate::commands::doctor::rights::rights;
+use crate::commands::doctor::shipped::shipped;
 use crate::pki::Authority;
 
 const NOW: i64 = 1_800_000_000;
@@ -63,12 +64,8 @@ pub(super) fn healthy() -> Facts {
                 {"type": "Ready", "status": "True", "reason": "InForce", "message": "in force", "observedGeneration": 2}]},
         })]),
         policy_files: Seen::Absent,
-        mutating: Seen::Found(shipped(include_str!(
-            "../../../../manifests/mutating-webhook.yaml"
-        ))),
-        validating: Seen::Found(shipped(include_str!(
-            "../../../../manifests/validating-webhook.yaml"
-        ))),
+        mutating: Seen::Found(configuration("MutatingWebhookConfiguration")),
+        validating: Seen::Found(configuration("ValidatingWebhookConfiguration")),
         authority: Seen::Absent,
         service: Seen::Found(object(
             json!({"spec": {"clusterIP": "10.0.0.9", "ports": [{"port": 443}]}}),
@@ -103,8 +100,9 @@ pub(super) fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("an object of that kind")
 }
 
-pub(super) fn shipped(text: &str) -> Configuration {
-    serde_saphyr::from_str(text).expect("a manifest")
+fn configuration(kind: &str) -> Configuration {
+    let shipped = shipped(&[kind]).into_iter().next();
+    object(shipped.expect("it is shipped"))
 }
 
 pub(super) fn slice<T: DeserializeOwned>(ready: bool) -> T {
