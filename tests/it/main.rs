@@ -9,6 +9,7 @@
 mod cel_policies;
 mod chart;
 mod cli;
+mod commands;
 mod corpus;
 mod docs;
 mod fidelity;

@@ -4,6 +4,7 @@
 mod caller;
 mod certificate_replaced;
 mod flood;
+mod helm_upgrade;
 mod killed_mid_request;
 mod overload;
 mod rolling_restarts;
@@ -26,6 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
         scenario("silent_clients", silent_clients::play),
         scenario("certificate_replaced", certificate_replaced::play),
         scenario("self_managed", self_managed::play),
+        scenario("helm_upgrade", helm_upgrade::play),
     ]
 }
 

@@ -10,7 +10,7 @@ use crate::harness::{ControlPlane, Guard};
 
 /// How long a Service goes on sending connections to a Pod that was told to end: what it takes an
 /// endpoint's change to reach every kube-proxy.
-const ENDPOINTS_DELAY: Duration = Duration::from_millis(250);
+pub(super) const ENDPOINTS_DELAY: Duration = Duration::from_millis(250);
 
 /// It has to cover the delay above.
 const FLAGS: &[&str] = &["--drain-seconds", "1"];
@@ -58,7 +58,7 @@ pub(super) fn play(plane: &ControlPlane) {
     );
 }
 
-fn await_orderly_end(replica: &mut Guard) {
+pub(super) fn await_orderly_end(replica: &mut Guard) {
     let status = replica.ended();
     assert!(status.success(), "{status}");
 }
