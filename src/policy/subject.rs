@@ -175,8 +175,8 @@ impl<'a> Subject<'a> {
         // Every HTTP port that the client is shown has a part in the wildcard listener; of what else two
         // entries would do, only one comes about.
         let is_shown = || {
-            let alone = Alone::behind_sidecars(self.entry, self.context.mesh);
-            actual.sidecar().is_none() || simulate(&alone, dial, environment).is_http_of_port()
+            let rivals = Alone::among_rivals(self.entry, &self.view);
+            simulate(&rivals, dial, environment).is_http_of_port()
         };
         let shared = actual.is_http_of_port() && solo.is_http_of_port() && is_shown();
         let caused = outcome != Outcome::Tunnel

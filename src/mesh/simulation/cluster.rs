@@ -32,7 +32,8 @@ pub(crate) enum Target {
     Empty,
     /// To wherever this name leads.
     Unresolved(String),
-    /// To the endpoints of whichever entry of the host istiod saw last.
+    /// To where one of several entries of the host leads: whichever istiod saw last, or built a cluster of
+    /// first.
     Contested,
     /// To whatever Envoy knew before: it refuses all endpoints of an assignment with a host name in it.
     Refused,
@@ -76,32 +77,60 @@ pub(crate) fn resolve<'a>(
     if port.protocol == Protocol::Udp {
         return Target::Missing;
     }
-    match base.entry.resolution {
-        Resolution::Static if base.entry.registry == Registry::Kubernetes => {
-            kubernetes::behind(mesh, &rivals, base.entry, port, service, dial)
-        }
-        Resolution::None => original_destination(base.entry, dial, behaviour),
+    if base.entry.registry == Registry::Kubernetes && base.entry.resolution == Resolution::Static {
+        return kubernetes::behind(mesh, &rivals, base.entry, port, service, dial);
+    }
+    let mut sharing = rivals.clone();
+    sharing.retain(|rival| rival.entry.namespace == owner.entry.namespace);
+    let lead = |base: &ServiceEntry, port: &Port| match base.resolution {
+        Resolution::None => original_destination(base, dial, behaviour),
         Resolution::DynamicDns if service.host.starts_with('*') && !forwards_dynamically(port) => {
             Target::NotDynamic
         }
+        // Older istiods send host names among IPs.
+        Resolution::Static
+            if behaviour == Behaviour::Old && has_names(mesh, base, port, service.host) =>
+        {
+            Target::Refused
+        }
+        // Older istiods keep the endpoints of one entry a host, on whichever port.
+        _ if behaviour == Behaviour::Old && sharing.len() > 1 => Target::Contested,
         _ => {
-            let mut sharing = rivals.clone();
-            sharing.retain(|rival| rival.entry.namespace == owner.entry.namespace);
-            // Older istiods send host names among IPs.
-            if behaviour == Behaviour::Old
-                && base.entry.resolution == Resolution::Static
-                && has_names(mesh, base.entry, port, service.host)
-            {
-                return Target::Refused;
-            }
-            // Older istiods keep the endpoints of one entry a host, on whichever port.
-            if behaviour == Behaviour::Old && sharing.len() > 1 {
-                return Target::Contested;
-            }
-            let endpoints = Endpoints::collect(mesh, &sharing, base.entry, service.host, port);
+            let endpoints = Endpoints::collect(mesh, &sharing, base, service.host, port);
             endpoints.judge(dial, environment)
         }
+    };
+    let target = lead(base.entry, port);
+    let mut cached = sharing
+        .iter()
+        .filter_map(|rival| cached_for_others(base.entry, port, rival.entry));
+    match cached.all(|other| lead(other.0, other.1) == target) {
+        true => target,
+        false => Target::Contested,
     }
+}
+
+/// An entry that other clients are shown in the place of `base`, with its port, where istiod has one cluster
+/// for both: it keeps those that it has built by host, namespace and port, and by whether the port is sniffed or
+/// HTTP/2, but not by entry (`clusterCache` in `pilot/pkg/networking/core/cluster_cache.go`). The first to ask
+/// decides for the others.
+fn cached_for_others<'a>(
+    base: &ServiceEntry,
+    port: &Port,
+    other: &'a ServiceEntry,
+) -> Option<(&'a ServiceEntry, &'a Port)> {
+    if other.namespace != base.namespace || sorted(&other.export_to) == sorted(&base.export_to) {
+        return None;
+    }
+    let its = other.port(port.number)?;
+    let is_http2 = |port: &Port| {
+        matches!(
+            port.protocol,
+            Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb
+        )
+    };
+    let kind = |port: &Port| (port.protocol.is_sniffed(), is_http2(port));
+    (kind(its) == kind(port) && its.protocol != Protocol::Udp).then_some((other, its))
 }
 
 /// One of the entries that make up a host's services for a client.

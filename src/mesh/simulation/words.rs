@@ -238,7 +238,7 @@ fn cluster_reason(service: &Service<'_>, target: &Target, dial: &Dial) -> String
             "{name} has resolution {resolution} and names among its endpoints' IPs, which older istiods send and Envoy refuses, with those of other hosts that are sent along: it keeps the endpoints that it knew before"
         ),
         Target::Contested => format!(
-            "several entries in namespace {} list {host} and bring different endpoints; which of them istiod keeps depends on the order in which it saw them",
+            "several entries in namespace {} list {host} and lead it to different places; which of them istiod keeps depends on the order in which it saw them",
             shown(&service.entry.namespace, NAME_CHARACTERS)
         ),
         Target::Empty => {

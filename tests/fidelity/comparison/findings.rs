@@ -4,7 +4,7 @@
 use tunnelguard::mesh::service_entry::Registry;
 use tunnelguard::mesh::simulation::is_tunnelled;
 use tunnelguard::mesh::validation::validate;
-use tunnelguard::mesh::{Dial, MeshView, Outcome, ServiceEntry, Speech, simulate};
+use tunnelguard::mesh::{Dial, Mesh, MeshView, Outcome, ServiceEntry, Speech, simulate};
 use tunnelguard::policy::evaluator::evaluate_mesh;
 use tunnelguard::policy::proxy::Proxy;
 use tunnelguard::policy::{Finding, Severity, evaluate};
@@ -12,7 +12,7 @@ use tunnelguard::policy::{Finding, Severity, evaluate};
 use super::Comparison;
 use super::dials::shown;
 use super::measure::Measured;
-use super::repairs::reviewed;
+use super::repairs::{is_kept_for, reviewed};
 use crate::lab::Met;
 
 impl Comparison<'_> {
@@ -97,12 +97,7 @@ impl Comparison<'_> {
     /// others do to themselves is not an entry's fault.
     pub(super) fn is_spoken_of(&self, client: &Dial, mesh: &MeshView) -> bool {
         let namespace = &*client.namespace;
-        let has_entry = mesh.entries().any(|entry| {
-            let is_its = *entry.namespace == *namespace
-                || entry.export_to.iter().any(|to| **to == *namespace);
-            // A Service is one only of those who dial it.
-            is_its && (entry.registry == Registry::Istio || entry.lists(client.address))
-        });
+        let has_entry = mesh.entries().any(|entry| is_kept_for(entry, namespace));
         let is_selected = client
             .labels
             .as_ref()
@@ -132,11 +127,14 @@ impl Comparison<'_> {
 
     /// Whether a dial is an entry's concern: its filter chain took it, or it claims the proxy, whoever
     /// takes that one's dials.
-    fn concerns(&self, entry: &ServiceEntry, one: &Measured) -> bool {
+    fn concerns(&self, entry: &ServiceEntry, one: &Measured, mesh: &MeshView) -> bool {
         let claims = |proxy: &Proxy| self.claims(entry, one, proxy);
         let is_service = entry.registry == Registry::Kubernetes;
         let is_listed = is_service && entry.lists(one.dial.address);
-        is_listed || one.is_of(entry) || self.declared(one).any(claims)
+        is_listed
+            || one.is_of(entry)
+            || is_unrouted(entry, one, mesh)
+            || self.declared(one).any(claims)
     }
 
     fn claims(&self, entry: &ServiceEntry, one: &Measured, proxy: &Proxy) -> bool {
@@ -165,12 +163,22 @@ impl Comparison<'_> {
         };
         let is_nobodys =
             (one.owners.is_empty() && one.is_scoped) || (one.is_by_egress && !is_claimed());
-        if is_nobodys || !self.is_harm(one, mesh) || !self.is_spoken_of(&one.dial, mesh) {
+        // Nor is what a namespace's own rules do to its clients the fault of an entry elsewhere.
+        let mut owners = mesh.entries().filter(|entry| one.is_of(entry));
+        let is_foreign = |entry: &ServiceEntry| !is_kept_for(entry, &one.dial.namespace);
+        let is_its_own = self.has_others(&one.dial.namespace)
+            && !one.owners.is_empty()
+            && owners.all(is_foreign);
+        if is_nobodys
+            || is_its_own
+            || !self.is_harm(one, mesh)
+            || !self.is_spoken_of(&one.dial, mesh)
+        {
             return None;
         }
         let mut concerned = of_entries
             .iter()
-            .filter(|(entry, _)| self.concerns(entry, one));
+            .filter(|(entry, _)| self.concerns(entry, one, mesh));
         if concerned.any(|(entry, _)| self.is_tunnelled(entry, mesh)) {
             return None;
         }
@@ -185,7 +193,7 @@ impl Comparison<'_> {
         let mut told = of_entries
             .iter()
             .filter(|(entry, of)| speaks(of, one, least(entry)));
-        let found = told.any(|(entry, _)| self.concerns(entry, one))
+        let found = told.any(|(entry, _)| self.concerns(entry, one, mesh))
             || (one.owners.is_empty() && speaks(of_mesh, one, Severity::Error));
         let (dial, met) = (shown(&one.dial), &one.met);
         (!found).then(|| {
@@ -212,7 +220,7 @@ impl Comparison<'_> {
             let is_of_port = error.port.is_none_or(|port| port == one.dial.port);
             let open = is_of_port
                 && (one.predicted == Outcome::Unknown || self.is_elsewhere(entry, one, mesh));
-            open || hijacked || (self.is_harm(one, mesh) && self.concerns(entry, one))
+            open || hijacked || (self.is_harm(one, mesh) && self.concerns(entry, one, mesh))
         });
         let (name, check) = (&entry.name, error.check);
         (!harm).then(|| {
@@ -247,6 +255,21 @@ impl Comparison<'_> {
             format!("{name}: istiod refuses it ({rule}), and no finding says so")
         })
     }
+}
+
+/// Whether an entry's HTTP port has a part in a listener that answers 404, and no route by which that would be
+/// seen: of the routes of a host, another entry's TCP port takes its own away.
+fn is_unrouted(entry: &ServiceEntry, one: &Measured, mesh: &MeshView) -> bool {
+    let is_parsed = |entry: &ServiceEntry| {
+        let port = entry.port(one.dial.port)?;
+        Some(port.protocol.is_http() || port.protocol.is_sniffed())
+    };
+    let mut rivals = entry.hosts.iter().flat_map(|host| mesh.with_host(host));
+    matches!(one.met, Met::Refused(_))
+        && is_parsed(entry) == Some(true)
+        && rivals.any(|rival| {
+            rival.entry.namespace == entry.namespace && is_parsed(rival.entry) == Some(false)
+        })
 }
 
 /// Whether a finding at least that severe is about the dial's port.

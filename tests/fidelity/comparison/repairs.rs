@@ -42,11 +42,11 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Whether another entry of the client's own namespace takes the dial: what that does to its own is no
-    /// other entry's to repair.
+    /// Whether another entry takes the dial that is the client's namespace's own, or exported to it by name:
+    /// what that does to those is no other entry's to repair.
     fn is_taken(&self, one: &Measured, mesh: &MeshView) -> bool {
         let mut entries = mesh.entries().filter(|entry| **entry != self.entry);
-        entries.any(|entry| entry.namespace == one.dial.namespace && one.is_of(entry))
+        entries.any(|entry| is_kept_for(entry, &one.dial.namespace) && one.is_of(entry))
     }
 
     /// Whether it is for this dial: one of a claimed proxy, by a client that sees the entry and to whom none
@@ -57,15 +57,18 @@ impl Candidate {
             .hosts
             .iter()
             .flat_map(|host| mesh.with_host(host));
-        let is_own = |namespace: &str| *namespace == *dial.namespace;
-        let comes_first = |rival: &ServiceEntry| {
-            is_own(&rival.namespace) || rival.export_to.iter().any(|to| is_own(to))
-        };
+        let comes_first = |rival: &ServiceEntry| is_kept_for(rival, &dial.namespace);
         dial.speech == Speech::Connect
             && self.claimed.contains(&(dial.address, dial.port))
             && self.entry.is_visible_from(&dial.namespace)
-            && (is_own(&self.entry.namespace) || !rivals.any(|rival| comes_first(rival.entry)))
+            && (self.entry.namespace == dial.namespace
+                || !rivals.any(|rival| comes_first(rival.entry)))
     }
+}
+
+/// Whether an entry is a namespace's own, or is exported to it by name.
+pub(super) fn is_kept_for(entry: &ServiceEntry, namespace: &str) -> bool {
+    *entry.namespace == *namespace || entry.export_to.iter().any(|to| **to == *namespace)
 }
 
 impl Comparison<'_> {

@@ -31,6 +31,15 @@ spec: {hosts: [own.test], ports: [{number: 3129, name: p}]}
 kind: Sidecar
 metadata: {name: sidecar, namespace: b}
 spec: {egress: [{hosts: [./*]}]}";
+    let hides_itself = "\
+metadata: {name: hidden}
+spec: {hosts: [api.test], exportTo: [b], ports: [{number: 3129, name: p}]}
+---
+metadata: {name: own, namespace: b}
+spec: {hosts: [api.test], ports: [{number: 9999, name: p, protocol: TCP}]}
+---
+metadata: {name: captures, namespace: b}
+spec: {hosts: [other.corp], ports: [{number: 3129, name: p}]}";
     table(
         &super::CHECK,
         &[
@@ -91,6 +100,19 @@ spec: {egress: [{hosts: [./*]}]}";
                 "that one is for another host",
                 &disputed.replace("hosts: [api.test], exportTo", "hosts: [own.test], exportTo"),
                 "",
+            ),
+            (
+                "the only client has an entry of its own for the host, and another's port takes the dials",
+                hides_itself,
+                "",
+            ),
+            (
+                "that one is for another host, too",
+                &hides_itself.replace(
+                    "hosts: [api.test], ports: [{number: 9999",
+                    "hosts: [other.test], ports: [{number: 9999",
+                ),
+                "error",
             ),
             (
                 "another namespace's own entry hides from it the one that protects the proxy",
