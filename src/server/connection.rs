@@ -73,8 +73,8 @@ impl Surroundings {
     /// Waits for the moment at which a connection is told to take no more requests.
     ///
     /// HTTP/2 has a message for it that loses nothing (GOAWAY, RFC 9113 §6.8), so it is sent as
-    /// soon as the server leaves or somebody waits for a place, or once the connection is open if
-    /// that is later. HTTP/1 has only `Connection: close` on an answer, and closing: a request on
+    /// soon as the server leaves, somebody waits for a place or the connection's own is needed, or
+    /// once the connection is open if that is later. HTTP/1 has only `Connection: close` on an answer, and closing: a request on
     /// the wire at that moment is lost, so what rests is let rest until the end, or until its place
     /// is needed.
     async fn told_to_end(&mut self, protocol: Protocol, activity: &Activity) {
@@ -91,6 +91,7 @@ impl Surroundings {
                 tokio::select! {
                     () = self.phase.reached(Phase::Leaving) => {}
                     Ok(_) = self.crowded.wait_for(|crowded| *crowded) => {}
+                    () = activity.dismissed() => {}
                 }
                 // Looked at whenever the connection has moved: it runs in the same task.
                 poll_fn(|_| match activity.stage() {

@@ -112,16 +112,21 @@ impl Connections {
         true
     }
 
-    /// Whether one more may begin, for one who waits to.
+    /// Whether one more may begin, for one who has waited to for so long.
     ///
     /// At the limit, the connection that has waited longest for its client is ended, if that is
     /// longer than may be asked; and every answer ends its connection, so that clients who keep
     /// theirs busy take turns with those who wait. So neither clients that say nothing nor more
     /// honest ones than there is room for can shut others out.
-    pub(super) fn make_room(&mut self) -> bool {
+    ///
+    /// To close what rests may cost a request that is on the wire. So while somebody is at work, whose
+    /// answer will make room, those who rest are left alone for as long as the one who waits may be asked
+    /// to wait.
+    pub(super) fn make_room(&mut self, waited: Duration) -> bool {
         let full = self.open.len() >= self.bounds.connections;
         let room = if full {
-            self.evict(|_| true)
+            let spares_rest = waited < self.bounds.patience && self.somebody_is_at_work();
+            self.evict(|activity| !(spares_rest && activity.rests()))
         } else {
             Room::Now
         };
@@ -130,6 +135,13 @@ impl Connections {
             before != *crowded
         });
         room == Room::Now
+    }
+
+    /// Whether somebody has begun what is not answered, and has not stalled.
+    fn somebody_is_at_work(&self) -> bool {
+        let patience = self.bounds.patience;
+        let mut open = self.open.values().map(|open| &open.activity);
+        open.any(|activity| !activity.rests() && activity.waiting() < patience)
     }
 
     /// Ends the connection that has stalled longest with a request on it, if there is one that has
@@ -152,8 +164,8 @@ impl Connections {
     /// Ends the connection, among those of `some`, that has waited longest for its client; those
     /// who have not sent a whole request go before those who rest after one.
     ///
-    /// One at rest over HTTP/1 is only asked to: its client may have sent a request this moment,
-    /// which would be lost.
+    /// One at rest is only asked to: its client may have sent a request this moment, which would be
+    /// lost.
     fn evict(&mut self, some: impl Fn(&Activity) -> bool) -> Room {
         if let Some(room) = self.await_the_dismissed() {
             return room;
@@ -171,7 +183,7 @@ impl Connections {
         if open.dismissed.is_none() {
             self.metrics.evicted.inc();
         }
-        if matches!(open.activity.stage(), Stage::Opening | Stage::Resting) {
+        if open.activity.rests() {
             open.dismissed = Some(Instant::now());
             open.activity.dismiss();
             return Room::Soon;
@@ -278,19 +290,50 @@ mod tests {
                 "one before the other",
                 [(Resting, 3), (Multiplexed, 2)],
                 1,
-                false,
+                true,
             ),
         ] {
             let mut connections = waiting(2, &open).await;
             if is_asked {
-                assert!(!connections.make_room(), "{name}: it has to end first");
+                assert!(
+                    !connections.make_room(Duration::ZERO),
+                    "{name}: it has to end first"
+                );
                 assert_eq!(left(&connections).len(), 2, "{name}");
                 tokio::time::advance(TO_LEAVE).await;
             }
-            assert!(connections.make_room(), "{name}");
+            assert!(connections.make_room(Duration::ZERO), "{name}");
             assert!(!*connections.crowded.borrow(), "{name}");
             assert_eq!(left(&connections), [open[1 - leaves].0], "{name}");
             assert_eq!(connections.metrics.evicted.get(), 1, "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_rests_is_left_alone_while_an_answer_will_make_room() {
+        use Stage::{Handshake, Multiplexed, Request, Resting};
+        // (who is open besides, since which second; for how many milliseconds somebody has waited; whether
+        // the one at rest is asked to end)
+        for (other, waited, is_asked) in [
+            ((Request, 10), 0, false),
+            ((Request, 10), 999, false),
+            ((Request, 10), 1000, true),
+            ((Handshake, 10), 0, false),
+            // It works on nothing.
+            ((Multiplexed, 10), 0, true),
+            ((Resting, 10), 0, true),
+        ] {
+            let mut connections = waiting(2, &[(Resting, 5), other]).await;
+            assert!(!connections.make_room(Duration::from_millis(waited)));
+            let asked = connections.open.values().any(|open| {
+                open.activity.is_dismissed() && open.activity.waiting() > Duration::from_secs(4)
+            });
+            assert_eq!(asked, is_asked, "{other:?} {waited}");
+            assert_eq!(
+                *connections.crowded.borrow(),
+                !is_asked,
+                "{other:?} {waited}"
+            );
         }
     }
 
@@ -299,7 +342,7 @@ mod tests {
         use Stage::{Opening, Request, Resting};
         for open in [[(Request, 10), (Resting, 10)], [(Opening, 9), (Resting, 9)]] {
             let mut connections = waiting(2, &open).await;
-            assert!(!connections.make_room(), "{open:?}");
+            assert!(!connections.make_room(Duration::ZERO), "{open:?}");
             assert!(*connections.crowded.borrow(), "{open:?}");
             assert_eq!(connections.metrics.evicted.get(), 0, "{open:?}");
         }
@@ -308,7 +351,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_is_asked_to_end_and_gets_a_request_is_left_alone() {
         let mut connections = waiting(2, &[(Stage::Resting, 0), (Stage::Resting, 1)]).await;
-        assert!(!connections.make_room());
+        assert!(!connections.make_room(Duration::ZERO));
         let asked = connections
             .open
             .values()
@@ -317,10 +360,13 @@ mod tests {
         asked.dismissed().await;
         asked.request_began();
         tokio::time::advance(TO_LEAVE).await;
-        assert!(!connections.make_room(), "the other is asked");
+        assert!(!connections.make_room(Duration::ZERO));
+        assert_eq!(connections.metrics.evicted.get(), 1, "its answer may do");
+        let waited = connections.bounds.patience;
+        assert!(!connections.make_room(waited), "the other is asked");
         assert_eq!(left(&connections).len(), 2);
         tokio::time::advance(TO_LEAVE).await;
-        assert!(connections.make_room());
+        assert!(connections.make_room(waited));
         assert_eq!(left(&connections), [Stage::Request]);
         assert_eq!(connections.metrics.evicted.get(), 2);
     }
@@ -328,7 +374,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn below_the_limit_nobody_has_to_go() {
         let mut connections = waiting(3, &[(Stage::Opening, 0), (Stage::Resting, 0)]).await;
-        assert!(connections.make_room());
+        assert!(connections.make_room(Duration::ZERO));
         assert!(!*connections.crowded.borrow());
         assert_eq!(left(&connections).len(), 2);
         assert_eq!(connections.metrics.open.get(), 2);

@@ -9,7 +9,7 @@ use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
-    time::{interval, sleep},
+    time::{Instant, interval, sleep},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -54,8 +54,8 @@ pub(super) struct Listener {
     connections: Connections,
     /// Told when a request found no room.
     pressed: Arc<Notify>,
-    /// Accepted, and waits for a place.
-    newcomer: Option<(TcpStream, SocketAddr)>,
+    /// Accepted, and waits for a place since then.
+    newcomer: Option<(TcpStream, SocketAddr, Instant)>,
 }
 
 /// What a listener serves, and within what bounds.
@@ -134,13 +134,18 @@ impl Listener {
 
     /// Waits for one connection to come, to begin or to end.
     async fn step(&mut self) {
-        let admitted = self.newcomer.take_if(|_| self.connections.make_room());
-        if let Some((stream, peer)) = admitted {
+        let connections = &mut self.connections;
+        let admitted = self
+            .newcomer
+            .take_if(|(.., since)| connections.make_room(since.elapsed()));
+        if let Some((stream, peer, _)) = admitted {
             return self.admit(stream, peer);
         }
         let waits = self.newcomer.is_some();
         tokio::select! {
-            accepted = accept(|| self.socket.accept()), if !waits => self.newcomer = Some(accepted),
+            (stream, peer) = accept(|| self.socket.accept()), if !waits => {
+                self.newcomer = Some((stream, peer, Instant::now()));
+            }
             true = self.connections.ended() => {}
             () = self.pressed.notified() => self.connections.end_a_stalled_request(),
             () = sleep(LOOK), if waits => {}
