@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use tunnelguard::pki::{Authority, CertificateFiles};
 use tunnelguard::server::metrics::Metrics;
-use tunnelguard::server::tls::{ServingCertificate, server_config};
+use tunnelguard::server::tls::ServingCertificate;
 use tunnelguard::server::{Options, Reply, Review, Server};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -158,7 +158,7 @@ fn address(stdout: &mut impl BufRead, scheme: &str) -> anyhow::Result<SocketAddr
 pub(crate) async fn serve_empty(certificate: &Path, key: &Path) -> anyhow::Result<()> {
     let mut files = CertificateFiles::new(certificate.into(), key.into());
     let pair = files.load(OffsetDateTime::now_utc())?;
-    let tls = server_config(Arc::new(ServingCertificate::new(pair)))?;
+    let certificate = Arc::new(ServingCertificate::new(pair));
     let review: Review = Arc::new(|_, _| Reply {
         status: StatusCode::OK,
         content_type: "application/json",
@@ -171,7 +171,7 @@ pub(crate) async fn serve_empty(certificate: &Path, key: &Path) -> anyhow::Resul
         reviews: 2048,
         patience: Duration::from_secs(1),
     };
-    let server = Server::bind(options, tls, review, Arc::new(Metrics::default())).await?;
+    let server = Server::bind(options, certificate, review, Arc::new(Metrics::default())).await?;
     let addresses = server.addresses();
     println!("https://{}\nhttp://{}", addresses.webhook, addresses.health);
     server.run(pending()).await;

@@ -25,6 +25,9 @@ use super::{Leaf, Root};
 /// valid yet. One hour is what open-policy-agent/cert-controller chose.
 pub(super) const BACKDATED: Duration = Duration::HOUR;
 
+/// How the common name of every authority begins.
+pub(super) const NAMED: &str = "tunnelguard authority ";
+
 /// A certificate authority, with its key.
 #[derive(Debug)]
 pub struct Authority {
@@ -182,7 +185,7 @@ fn unique_subject(key_identifier: &[u8]) -> DistinguishedName {
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    common_name(&format!("tunnelguard authority {fingerprint}"))
+    common_name(&format!("{NAMED}{fingerprint}"))
 }
 
 fn common_name(name: &str) -> DistinguishedName {

@@ -5,6 +5,8 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use time::OffsetDateTime;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
+use super::authority::NAMED;
+
 /// The certificate of an authority. Two are one if they are so to the byte.
 #[derive(Clone, Debug)]
 pub struct Root {
@@ -12,6 +14,7 @@ pub struct Root {
     public_key: Vec<u8>,
     not_before: OffsetDateTime,
     not_after: OffsetDateTime,
+    is_ours: bool,
 }
 
 impl PartialEq for Root {
@@ -35,7 +38,10 @@ impl Root {
             return Err("it is not an authority's certificate");
         }
         let validity = certificate.validity();
+        let mut names = certificate.subject().iter_common_name();
+        let is_ours = names.any(|name| name.as_str().is_ok_and(|name| name.starts_with(NAMED)));
         Ok(Self {
+            is_ours,
             public_key: certificate.public_key().raw.to_vec(),
             not_before: validity.not_before.to_datetime(),
             not_after: validity.not_after.to_datetime(),
@@ -64,6 +70,11 @@ impl Root {
     /// The last second at which it is valid.
     pub fn not_after(&self) -> OffsetDateTime {
         self.not_after
+    }
+
+    /// Whether it is called as the authorities are that tunnelguard makes.
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours
     }
 
     pub(super) fn der(&self) -> &CertificateDer<'static> {

@@ -3,7 +3,7 @@
 //! The kubelet's probes do not verify certificates, and must be answered while the webhook's own
 //! listener drains: hence not a path beside `/validate`.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Router,
@@ -13,15 +13,29 @@ use axum::{
     routing::get,
 };
 
+use time::OffsetDateTime;
+
 use super::{
     metrics::{self, Metrics},
     phase::{Phase, PhaseView},
     review::{Reply, line},
+    tls::ServingCertificate,
 };
+use crate::pki::rfc3339;
 
 /// The routes of the probes.
-pub(super) fn routes(phase: PhaseView, metrics: Arc<Metrics>) -> Router {
-    let readyz = async |State(phase): State<PhaseView>| readyz(phase.current());
+pub(super) fn routes(
+    phase: PhaseView,
+    certificate: Arc<ServingCertificate>,
+    metrics: Arc<Metrics>,
+) -> Router {
+    let readyz = async move |State(phase): State<PhaseView>| {
+        let now = OffsetDateTime::now_utc();
+        match unready(phase.current(), &certificate, now) {
+            None => line(StatusCode::OK, "ok"),
+            Some(why) => line(StatusCode::SERVICE_UNAVAILABLE, &why),
+        }
+    };
     let scrape = async move || scrape(&metrics);
     Router::new()
         .route("/livez", get(async || line(StatusCode::OK, "ok")))
@@ -38,12 +52,21 @@ pub(super) fn routes(phase: PhaseView, metrics: Arc<Metrics>) -> Router {
         .with_state(phase)
 }
 
-/// Whether this process wants reviews; if not, why, in a word.
-fn readyz(phase: Phase) -> Response {
+/// Why this process wants no reviews, if it does not, in a few words.
+///
+/// Calls to one whose certificate has ended fail in the handshake, and another replica may have one that has not.
+fn unready(
+    phase: Phase,
+    certificate: &ServingCertificate,
+    now: OffsetDateTime,
+) -> Option<Cow<'static, str>> {
     match phase {
-        Phase::Starting => line(StatusCode::SERVICE_UNAVAILABLE, "starting"),
-        Phase::Serving => line(StatusCode::OK, "ok"),
-        _ => line(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        Phase::Starting => Some("starting".into()),
+        Phase::Serving => {
+            let ended = rfc3339(certificate.ended(now)?);
+            Some(format!("the certificate ended at {ended}").into())
+        }
+        Phase::Leaving | Phase::Refusing | Phase::Closing => Some("draining".into()),
     }
 }
 
@@ -60,4 +83,46 @@ fn scrape(metrics: &Metrics) -> Response {
         body: text.into_bytes(),
     };
     reply.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+    use crate::pki::Authority;
+
+    #[test]
+    fn who_has_no_valid_certificate_wants_no_reviews() {
+        // A certificate's times are whole seconds.
+        let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).expect("a date in 2027");
+        let authority = Authority::mint(now, Duration::DAY).expect("an authority");
+        let certificate = ServingCertificate::default();
+        let sign = |life| {
+            let leaf = authority.sign_leaf(&["localhost".to_owned()], &[], now, life);
+            let pair = leaf.expect("a leaf").serving_pair();
+            certificate.replace(pair.expect("a pair"));
+        };
+        let said = |phase, seconds| {
+            let why = unready(phase, &certificate, now + Duration::seconds(seconds));
+            why.map(Cow::into_owned)
+        };
+        sign(Duration::MINUTE);
+        let ended = Some("the certificate ended at 2027-01-15T08:01:00Z");
+        for (phase, seconds, expected) in [
+            (Phase::Starting, 0, Some("starting")),
+            (Phase::Serving, 0, None),
+            (Phase::Serving, 60, None),
+            (Phase::Serving, 61, ended),
+            (Phase::Leaving, 61, Some("draining")),
+        ] {
+            assert_eq!(
+                said(phase, seconds).as_deref(),
+                expected,
+                "{phase:?} {seconds}"
+            );
+        }
+        sign(Duration::HOUR);
+        assert_eq!(said(Phase::Serving, 61), None, "by itself");
+    }
 }

@@ -29,7 +29,6 @@ mod write_deadline;
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use rustls::ServerConfig;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -40,6 +39,7 @@ use self::{
     metrics::{ConnectionMetrics, Metrics},
     phase::{Lifecycle, Phase},
     routes::Webhook,
+    tls::{ServingCertificate, server_config},
 };
 
 pub use self::review::{Reply, Review, ReviewPath};
@@ -75,7 +75,7 @@ pub struct Addresses {
     pub health: SocketAddr,
 }
 
-/// An address that could not be bound; the source says why.
+/// Why a server could not be bound; the source says more.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The address for reviews.
@@ -94,6 +94,9 @@ pub enum BindError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The TLS provider lacks what is spoken: aws-lc has it.
+    #[error("cannot speak TLS")]
+    Tls(#[from] rustls::Error),
 }
 
 /// A webhook server whose addresses are bound.
@@ -114,14 +117,17 @@ impl fmt::Debug for Server {
 impl Server {
     /// Binds both addresses. Connections wait, unanswered, until [`Server::run`].
     ///
+    /// Not ready while `certificate`, which it serves with, has ended.
+    ///
     /// # Errors
     /// If an address cannot be bound.
     pub async fn bind(
         options: Options,
-        tls: ServerConfig,
+        certificate: Arc<ServingCertificate>,
         review: Review,
         metrics: Arc<Metrics>,
     ) -> Result<Self, BindError> {
+        let tls = server_config(Arc::clone(&certificate))?;
         let lifecycle = Lifecycle::new();
         let capacity = Capacity::new(options.reviews);
         let patience = options.patience;
@@ -143,7 +149,7 @@ impl Server {
         };
         let probes = Serves {
             transport: Transport::Plain,
-            routes: health::routes(lifecycle.view(), metrics),
+            routes: health::routes(lifecycle.view(), certificate, metrics),
             // Of a life that never begins and never ends: probes are answered to the last.
             phase: Lifecycle::new().view(),
             bounds: Bounds {

@@ -9,6 +9,7 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use time::OffsetDateTime;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -31,23 +32,30 @@ const HTTP1: &[u8] = b"http/1.1";
 /// It can be replaced while the server runs: handshakes from then on see the new one, and
 /// connections made with the old one go on. Until there is one, handshakes fail.
 #[derive(Debug, Default)]
-pub struct ServingCertificate(ArcSwapOption<CertifiedKey>);
+pub struct ServingCertificate(ArcSwapOption<ServingPair>);
 
 impl ServingCertificate {
     /// The first certificate.
     pub fn new(pair: ServingPair) -> Self {
-        Self(ArcSwapOption::new(Some(pair.certified_key)))
+        Self(ArcSwapOption::from_pointee(pair))
     }
 
     /// Answers handshakes with another certificate from now on.
     pub fn replace(&self, pair: ServingPair) {
-        self.0.store(Some(pair.certified_key));
+        self.0.store(Some(Arc::new(pair)));
+    }
+
+    /// The last second at which it was valid, if that is over: clients refuse it.
+    pub fn ended(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let not_after = self.0.load().as_ref()?.not_after;
+        (now > not_after).then_some(not_after)
     }
 }
 
 impl ResolvesServerCert for ServingCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load_full()
+        let pair = self.0.load();
+        Some(Arc::clone(&pair.as_ref()?.certified_key))
     }
 }
 

@@ -14,6 +14,7 @@ mod nothing_lost;
 mod policy_schema;
 mod responses;
 mod rights;
+mod self_managed;
 mod transcript;
 
 use std::env;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     tests.extend(policy_schema::tests());
     tests.extend(leadership::tests());
     tests.extend(rights::tests());
+    tests.extend(self_managed::tests());
     tests.extend(nothing_lost::tests());
     if arguments.list {
         return run(&arguments, tests, None);

@@ -3,17 +3,23 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
 use time::{Duration, OffsetDateTime};
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::pki::{Authority, CertificateFiles, ServingPair};
+use crate::pki::{Authority, CertificateFiles, ServingPair, rfc3339};
+use crate::server::tls::ServingCertificate;
 
 use super::self_managed::{SelfManagedArguments, Settings};
 
 /// The ephemeral certificate lives as long as a person may leave a trial running.
 const LIFE: Duration = Duration::days(30);
+
+/// How often the clock is looked at: a machine that slept wakes up to another time, and no timer tells.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug, Args)]
@@ -57,6 +63,31 @@ impl CertificateArguments {
         let authority = authority.certificate_pem();
         Ok((Some(leaf.serving_pair()?), Source::Own { authority }))
     }
+}
+
+/// Tells the log when the certificate in use has ended, and when another has taken its place: meanwhile this
+/// replica is not ready.
+pub(super) fn keep_telling_of_its_end(certificate: Arc<ServingCertificate>) {
+    tokio::spawn(async move {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = None;
+        loop {
+            ticks.tick().await;
+            let ended = certificate.ended(OffsetDateTime::now_utc());
+            if ended.is_some() == told.is_some() {
+                continue;
+            }
+            told = ended;
+            match ended.map(rfc3339) {
+                Some(not_after) => tracing::error!(
+                    not_after,
+                    "the certificate has ended: not ready until there is another"
+                ),
+                None => tracing::info!("there is a certificate that is valid: ready again"),
+            }
+        }
+    });
 }
 
 impl fmt::Display for Source {

@@ -31,13 +31,13 @@ use crate::admission::{Judging, OnFailure, Webhook, review};
 use crate::policy::compile::Place;
 use crate::server::metrics::Metrics;
 use crate::server::shutdown::{self, Signals};
-use crate::server::tls::{ServingCertificate, server_config};
+use crate::server::tls::ServingCertificate;
 use crate::server::{Options, Reply, Review, ReviewPath, Server};
 use crate::state::SharedSnapshot;
 
 use super::Exit;
 use super::arguments::PolicyArguments;
-use certificate::{CertificateArguments, Source};
+use certificate::{CertificateArguments, Source, keep_telling_of_its_end};
 use cluster::ClusterArguments;
 use policies::Policies;
 use reload::{Certificate, Policy, keep_reloading};
@@ -120,8 +120,8 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
         patience: PATIENCE,
     };
     let review = arguments.reviewer(Arc::clone(&shared), Arc::clone(&metrics));
-    let tls = server_config(Arc::clone(&certificate))?;
-    let mut server = Server::bind(options, tls, review, Arc::clone(&metrics)).await?;
+    let (serving, counted) = (Arc::clone(&certificate), Arc::clone(&metrics));
+    let mut server = Server::bind(options, serving, review, counted).await?;
     let mut signals = Signals::listen()?;
     let mut self_managed = match (&source, &mut cluster) {
         (Source::SelfManaged(settings), Some(cluster)) => {
@@ -157,6 +157,7 @@ async fn serve(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()>
     let addresses = server.addresses();
     tracing::info!(webhook = %addresses.webhook, health = %addresses.health, "serving");
     introduce(out, addresses, &source, &shared.load(), trial.as_ref())?;
+    keep_telling_of_its_end(Arc::clone(&certificate));
     let leadership = cluster.map(|cluster| cluster.write_statuses(&policies, &metrics));
     if let (Some(self_managed), Some(leadership)) = (self_managed, &leadership) {
         self_managed.keep_looking(leadership.leads());

@@ -97,7 +97,7 @@ impl Trusted {
 /// A step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Keep a new authority: there is none that can sign.
+    /// Keep a new authority: there is none that can sign, or should.
     Establish,
     /// Have the webhook configurations trust all that the Secret keeps.
     Trust,
@@ -118,6 +118,9 @@ pub fn next(kept: &Kept, trusted: &Trusted, lives: Lives, now: OffsetDateTime) -
         Kept::Foreign => return None,
         _ => return Some(Step::Establish),
     };
+    if is_behind(authorities, trusted, now) {
+        return Some(Step::Establish);
+    }
     if !trusted.all_are(&authorities.bundle()) {
         return Some(Step::Trust);
     }
@@ -177,6 +180,23 @@ impl Step {
         }
         Ok(after)
     }
+}
+
+/// Whether the webhooks trust an authority of ours that was made after those that sign by what is kept, and
+/// that is not kept: each is kept before it is trusted, so that this is a Secret from a backup.
+///
+/// Its authority was replaced for a reason, perhaps because its key is known, and is not trusted any more.
+/// To let it sign would take away the trust in whoever has signed since.
+fn is_behind(authorities: &Authorities, trusted: &Trusted, now: OffsetDateTime) -> bool {
+    let roots = authorities.roots();
+    let next = authorities.next.iter().map(|next| next.root());
+    let made = next.map(Root::not_before).max();
+    let made = made.max(Some(authorities.signing.root().not_before()));
+    let mut seen = trusted.bundles.iter().flat_map(Bundle::roots);
+    seen.any(|root| {
+        let is_later = root.is_ours() && Some(root.not_before()) > made;
+        is_later && root.not_after() > now && !roots.contains(&root)
+    })
 }
 
 /// Whoever was trusted before stays trusted beside a new authority: replicas may serve certificates of

@@ -1,12 +1,12 @@
-//! Each decision about certificates that look after themselves, with what it is made from.
+//! Each decision about the authorities, with what it is made from.
 
 use std::sync::Arc;
 
-use time::{Duration, OffsetDateTime};
+use rcgen::{BasicConstraints, IsCa};
+use time::Duration;
 
-use super::material::now;
-use crate::pki::authorities::{Contents, Kept, MANAGED_BY, Texts};
-use crate::pki::plan::leaf::{self, Serving};
+use super::material::{Material, now};
+use crate::pki::authorities::Kept;
 use crate::pki::plan::{self, Lives, Step, Trusted};
 use crate::pki::{Authorities, Authority, Bundle, Root};
 
@@ -16,12 +16,12 @@ pub(super) fn lives() -> Lives {
     Lives::new(Duration::days(365), LEAF).expect("lives that fit")
 }
 
-fn mint(age: Duration) -> Arc<Authority> {
+pub(super) fn mint(age: Duration) -> Arc<Authority> {
     Arc::new(Authority::mint(now() - age, Duration::days(365)).expect("an authority"))
 }
 
 /// One that signs, of that age.
-fn authorities(age: Duration) -> Authorities {
+pub(super) fn authorities(age: Duration) -> Authorities {
     Authorities {
         signing: mint(age),
         next: None,
@@ -33,15 +33,15 @@ fn authorities(age: Duration) -> Authorities {
 }
 
 /// Both configurations have had that for so long.
-fn trusting(bundle: &str, since: Duration) -> Trusted {
+pub(super) fn trusting(bundle: &str, since: Duration) -> Trusted {
     Trusted {
         bundles: vec![Bundle::read(bundle.as_bytes().to_vec()); 2],
         since: now() - since,
     }
 }
 
-const DAY: Duration = Duration::DAY;
-const MINUTE: Duration = Duration::MINUTE;
+pub(super) const DAY: Duration = Duration::DAY;
+pub(super) const MINUTE: Duration = Duration::MINUTE;
 
 #[test]
 fn the_next_step() {
@@ -166,140 +166,6 @@ fn what_is_not_trusted_comes_before_what_is_due() {
     );
 }
 
-/// What is done to the Secret, what it is taken for, how many authorities can still be told, and what
-/// comes next.
-#[test]
-fn a_secret_that_others_wrote() {
-    let replacing = Authorities {
-        next: Some(mint(DAY)),
-        previous: vec![mint(DAY * 300).root().clone()],
-        ..authorities(DAY)
-    };
-    let other = mint(DAY);
-    type Damage<'a> = &'a dyn Fn(&mut Contents);
-    let cut = |key: &'static str| {
-        move |contents: &mut Contents| contents.get_mut(key).unwrap().truncate(100)
-    };
-    let exchange =
-        |contents: &mut Contents| drop(contents.insert("ca.key".into(), other.key_pem().into()));
-    let twice = |contents: &mut Contents| {
-        let text = [other.certificate_pem(), replacing.signing.certificate_pem()].concat();
-        contents.insert("ca.crt".into(), text.into());
-    };
-    let cases: [(Damage<'_>, &str, usize, Option<Step>); 9] = [
-        (&|_| {}, "", 3, None),
-        (
-            &|contents| contents.clear(),
-            "nothing",
-            0,
-            Some(Step::Establish),
-        ),
-        (
-            &|contents| drop(contents.remove("ca.key")),
-            "ca.key is missing",
-            3,
-            Some(Step::Establish),
-        ),
-        (
-            &|contents| drop(contents.insert("ca.crt".into(), Vec::new())),
-            "ca.crt is missing",
-            2,
-            Some(Step::Establish),
-        ),
-        (
-            &cut("ca.key"),
-            "its key cannot be read",
-            3,
-            Some(Step::Establish),
-        ),
-        (
-            &cut("ca.crt"),
-            "its certificate is not that of one authority",
-            2,
-            Some(Step::Establish),
-        ),
-        (
-            &exchange,
-            "its key is not its certificate's",
-            3,
-            Some(Step::Establish),
-        ),
-        (
-            &twice,
-            "its certificate is not that of one authority",
-            4,
-            Some(Step::Establish),
-        ),
-        // It has signed nothing yet: it is made again, once everybody trusts the other two.
-        (&cut("next.key"), "", 2, Some(Step::Trust)),
-    ];
-    for (damage, expected, roots, step) in cases {
-        let mut contents = replacing.contents();
-        damage(&mut contents);
-        let mut annotations = Texts::new();
-        replacing.annotate(&mut annotations);
-        let kept = Kept::read(&ours(), &annotations, &contents);
-        let (said, told, generation) = match &kept {
-            Kept::Authorities(read) => ("", read.roots().len(), read.generation),
-            Kept::Damaged {
-                why,
-                roots,
-                generation,
-            } => (&**why, roots.len(), *generation),
-            Kept::Nothing => ("nothing", 0, 3),
-            Kept::Foreign => panic!("ours"),
-        };
-        assert!(said.contains(expected), "{said:?}: {expected:?}");
-        assert_eq!((told, generation), (roots, 3), "{expected}");
-        let trusted = trusting(&replacing.bundle(), Duration::ZERO);
-        assert_eq!(
-            plan::next(&kept, &trusted, lives(), now()),
-            step,
-            "{expected}"
-        );
-    }
-    let foreign = Kept::read(&Texts::new(), &Texts::new(), &replacing.contents());
-    assert!(matches!(foreign, Kept::Foreign));
-    let trusted = trusting("", DAY);
-    assert_eq!(
-        plan::next(&foreign, &trusted, lives(), now()),
-        None,
-        "it is not ours to write over"
-    );
-}
-
-fn ours() -> Texts {
-    Texts::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())])
-}
-
-#[test]
-fn a_secret_says_what_was_kept() {
-    let before = Authorities {
-        next: Some(mint(DAY)),
-        previous: vec![mint(DAY * 300).root().clone()],
-        previous_until: now() + DAY,
-        ..authorities(DAY)
-    };
-    let mut annotations = Texts::from([("tunnelguard.dev/rotate".to_owned(), "now".to_owned())]);
-    let read = |annotations: &Texts| match Kept::read(&ours(), annotations, &before.contents()) {
-        Kept::Authorities(read) => read,
-        other => panic!("{other:?}"),
-    };
-    assert!(read(&annotations).rotation_asked);
-    before.annotate(&mut annotations);
-    let after = read(&annotations);
-    assert_eq!(after.bundle(), before.bundle());
-    assert_eq!(after.contents(), before.contents());
-    assert_eq!((after.generation, after.previous_until), (3, now() + DAY));
-    assert!(!after.rotation_asked, "every write answers it");
-    // Where it does not say until when, it is as long as they are valid.
-    annotations.remove("tunnelguard.dev/previous-trusted-until");
-    assert_eq!(
-        read(&annotations).previous_until,
-        before.previous[0].not_after()
-    );
-}
-
 #[test]
 fn whoever_was_trusted_stays_so_when_the_secret_is_lost() {
     let [one, other, ended] = [DAY, DAY * 2, DAY * 366].map(|age| mint(age).root().clone());
@@ -317,161 +183,110 @@ fn whoever_was_trusted_stays_so_when_the_secret_is_lost() {
     assert_eq!(made.previous_until, now() + LEAF + Duration::HOUR);
 }
 
+/// What the Secret of a backup keeps, and what the webhooks trust; `foreign` is an authority that we did not
+/// make. Authorities are named by their age in days.
 #[test]
-fn a_replicas_certificate() {
-    let ours = authorities(DAY);
-    let signing = ours.signing.root();
-    let stranger = mint(DAY).root().clone();
-    let both = format!("{}{}", ours.bundle(), stranger.pem());
-    let serving = |authority: &Root, age: Duration, jitter| Serving {
-        authority: authority.clone(),
-        made: now() - age,
-        not_after: now() - age + LEAF,
-        jitter,
+fn a_secret_from_a_backup_does_not_sign() {
+    let authority = |age| mint(DAY * age);
+    let [first, second, third] = [200, 100, 1].map(authority);
+    let foreign = Material::with(|params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = now();
+    });
+    let (foreign, ended) = (foreign.certificate, ended_yesterday());
+    let bundle = |authorities: &[&Arc<Authority>]| -> String {
+        authorities
+            .iter()
+            .map(|one| one.certificate_pem())
+            .collect()
     };
-    let (trusts_us, trusts_other) = (ours.bundle(), stranger.pem());
-    let second = Duration::SECOND;
-    for (case, serving, bundle, since, expected) in [
-        ("the first", None, &trusts_us, Duration::ZERO, "sign"),
-        ("nobody trusts it", None, &trusts_other, DAY, "wait"),
+    let kept = |signing: &Arc<Authority>, next: Option<&Arc<Authority>>| Authorities {
+        signing: Arc::clone(signing),
+        next: next.cloned(),
+        ..authorities(DAY)
+    };
+    let with = |authorities: &[&Arc<Authority>], other: &str| bundle(authorities) + other;
+    for (case, kept, trusted, expected) in [
         (
-            "young",
-            Some(serving(signing, DAY, 0.5)),
-            &trusts_us,
-            DAY,
-            "keep",
+            "replaced since, and retired",
+            kept(&first, None),
+            bundle(&[&second]),
+            true,
         ),
         (
-            "before two thirds",
-            Some(serving(signing, DAY * 20 - second, 0.0)),
-            &trusts_us,
-            DAY,
-            "keep",
+            "and not retired",
+            kept(&first, None),
+            bundle(&[&first, &second]),
+            true,
         ),
         (
-            "two thirds",
-            Some(serving(signing, DAY * 20, 0.0)),
-            &trusts_us,
-            DAY,
-            "sign",
+            "being replaced",
+            kept(&first, None),
+            bundle(&[&first, &third]),
+            true,
         ),
         (
-            "jitter is early",
-            Some(serving(signing, DAY * 17, 1.0)),
-            &trusts_us,
-            DAY,
-            "sign",
+            "twice since",
+            kept(&first, Some(&second)),
+            bundle(&[&second, &third]),
+            true,
         ),
         (
-            "a tenth at most",
-            Some(serving(signing, DAY * 17 - second, 1.0)),
-            &trusts_us,
-            DAY,
-            "keep",
+            "its next one signs",
+            kept(&first, Some(&second)),
+            bundle(&[&second]),
+            false,
         ),
         (
-            "renewed, whoever trusts it",
-            Some(serving(signing, DAY * 20, 0.0)),
-            &trusts_other,
-            DAY,
-            "sign",
+            "retired, and trusted still",
+            kept(&second, None),
+            bundle(&[&first, &second]),
+            false,
         ),
         (
-            "signed in what is the future by now",
-            Some(serving(signing, -DAY, 0.0)),
-            &trusts_us,
-            DAY,
-            "sign",
+            "another's",
+            kept(&first, None),
+            with(&[&first], &foreign),
+            false,
         ),
         (
-            "another signs",
-            Some(serving(&stranger, DAY, 0.0)),
-            &both,
-            MINUTE,
-            "sign",
-        ),
-        (
-            "too early",
-            Some(serving(&stranger, DAY, 0.0)),
-            &both,
-            MINUTE - second,
-            "keep",
-        ),
-        (
-            "another signs, and is not trusted",
-            Some(serving(&stranger, DAY, 0.0)),
-            &trusts_other,
-            DAY,
-            "keep",
-        ),
-        (
-            "ours is trusted no longer",
-            Some(serving(&stranger, DAY, 0.0)),
-            &trusts_us,
-            Duration::ZERO,
-            "sign",
-        ),
-        (
-            "ours has ended",
-            Some(serving(&stranger, LEAF, 0.0)),
-            &both,
-            Duration::ZERO,
-            "sign",
-        ),
-        (
-            "ended, and nobody trusts another",
-            Some(serving(&stranger, LEAF, 0.0)),
-            &trusts_other,
-            DAY,
-            "wait",
+            "one that has ended",
+            kept(&first, None),
+            with(&[&first], &ended),
+            false,
         ),
     ] {
-        let kept = Kept::Authorities(ours.clone());
-        let trusted = trusting(bundle, since);
-        let next = leaf::next(serving.as_ref(), &kept, &trusted, lives(), now());
-        assert_eq!(word(&next), expected, "{case}");
-    }
-    for kept in [Kept::Nothing, Kept::Foreign] {
-        let trusted = trusting(&trusts_us, DAY);
-        let alone = leaf::next(None, &kept, &trusted, lives(), now());
-        assert_eq!(word(&alone), "wait");
-        let with = serving(signing, DAY * 25, 0.0);
-        let next = leaf::next(Some(&with), &kept, &trusted, lives(), now());
-        assert_eq!(word(&next), "keep", "the last good one goes on");
+        let seen = trusting(&trusted, DAY);
+        let before = Kept::Authorities(kept.clone());
+        let step = plan::next(&before, &seen, lives(), now());
+        assert_eq!(step == Some(Step::Establish), expected, "{case}: {step:?}");
+        if !expected {
+            continue;
+        }
+        let after = Step::Establish
+            .kept(&before, &seen, lives(), now())
+            .unwrap();
+        let trusted = Root::all_of(trusted.as_bytes());
+        for root in kept.roots().into_iter().chain(&trusted) {
+            assert!(
+                after.previous.contains(root),
+                "{case}: whoever may be served stays trusted"
+            );
+            assert!(after.signing.root() != root, "{case}");
+        }
+        let next = plan::next(&Kept::Authorities(after), &seen, lives(), now());
+        assert_eq!(next, Some(Step::Trust), "{case}: once");
     }
 }
 
-fn word(next: &leaf::Next<'_>) -> &'static str {
-    match next {
-        leaf::Next::Keep => "keep",
-        leaf::Next::Sign(_) => "sign",
-        leaf::Next::Wait(_) => "wait",
-    }
+/// An authority of ours that was made later than most, and for a short life.
+fn ended_yesterday() -> String {
+    let authority = Authority::mint(now() - DAY * 2, DAY).expect("an authority");
+    authority.certificate_pem()
 }
 
 #[test]
 fn an_authority_outlives_what_it_signs() {
     assert!(Lives::new(LEAF * 3, LEAF).is_some());
     assert!(Lives::new(LEAF * 3 - Duration::SECOND, LEAF).is_none());
-}
-
-#[test]
-fn a_leaf_is_verified_before_it_serves() {
-    let [ours, stranger] = [DAY, DAY].map(mint);
-    let name = [super::material::NAME.to_owned()];
-    let leaf = ours.sign_leaf(&name, &[], now(), LEAF).unwrap();
-    assert!(leaf.verify(ours.root(), &name, now()).is_ok());
-    let other = ["other.svc".to_owned()];
-    for (root, names, moment) in [
-        (stranger.root(), &name, now()),
-        (ours.root(), &other, now()),
-        (ours.root(), &name, now() + LEAF + Duration::SECOND),
-        (ours.root(), &name, now() - DAY),
-        (ours.root(), &name, OffsetDateTime::UNIX_EPOCH - DAY),
-    ] {
-        assert!(
-            leaf.verify(root, names, moment).is_err(),
-            "{names:?} {moment}"
-        );
-    }
 }

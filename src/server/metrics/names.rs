@@ -76,7 +76,7 @@ impl Metrics {
         );
         add.entry(
             "leader",
-            "Whether this replica writes the statuses",
+            "Whether this replica writes to the cluster",
             &self.leader,
         );
         add.entry(

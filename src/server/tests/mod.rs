@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use self::running::{LOCALHOST, Running, bind, options, request, server_config, text};
+use self::running::{LOCALHOST, Running, bind, certificate, options, request, text};
 use super::{Addresses, BindError, Options, Reply, Server, body};
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn clients_that_stall_or_talk_nonsense_hinder_nobody() {
 
 #[tokio::test]
 async fn an_address_in_use_is_named() {
-    let taken = bind(options(), server_config().0).await;
+    let taken = bind(options(), certificate().0).await;
     let Addresses { webhook, health } = taken.addresses();
     let free = SocketAddr::from((LOCALHOST, 0));
     let attempt = async |listen, health_listen| {
@@ -160,7 +160,7 @@ async fn an_address_in_use_is_named() {
             ..options()
         };
         let review = Arc::new(|_, _: &[u8]| -> Reply { unreachable!("nothing is bound") });
-        let server = Server::bind(options, server_config().0, review, Arc::default()).await;
+        let server = Server::bind(options, certificate().0, review, Arc::default()).await;
         server.expect_err("an address in use")
     };
 

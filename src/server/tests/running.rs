@@ -14,7 +14,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    ClientConfig, RootCertStore, SupportedProtocolVersion,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
@@ -30,7 +30,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::{
     pki::Authority,
     server::{
-        Addresses, Options, Reply, ReviewPath, Server, metrics::Metrics, shutdown::run_until, tls,
+        Addresses, Options, Reply, ReviewPath, Server, metrics::Metrics, shutdown::run_until,
+        tls::ServingCertificate,
     },
 };
 
@@ -58,19 +59,18 @@ fn echo(path: ReviewPath, body: &[u8]) -> Reply {
 }
 
 /// A certificate for the loopback address, and who trusts it.
-pub(super) fn server_config() -> (ServerConfig, RootCertStore) {
+pub(super) fn certificate() -> (Arc<ServingCertificate>, RootCertStore) {
     let now = OffsetDateTime::now_utc();
     let authority = Authority::mint(now, time::Duration::DAY).expect("an authority");
     let leaf = authority.sign_leaf(&[], &[LOCALHOST], now, time::Duration::DAY);
     let leaf = leaf.expect("a leaf");
     let pair = leaf.serving_pair().expect("a pair");
-    let certificate = Arc::new(tls::ServingCertificate::new(pair));
-    let config = tls::server_config(certificate).expect("a configuration");
+    let certificate = Arc::new(ServingCertificate::new(pair));
 
     let mut trust = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes());
     trust.add(root.expect("PEM")).expect("a root");
-    (config, trust)
+    (certificate, trust)
 }
 
 /// Any free ports, and room enough.
@@ -85,9 +85,9 @@ pub(super) fn options() -> Options {
     }
 }
 
-pub(super) async fn bind(options: Options, config: ServerConfig) -> Server {
+pub(super) async fn bind(options: Options, certificate: Arc<ServingCertificate>) -> Server {
     let metrics = Arc::new(Metrics::default());
-    let server = Server::bind(options, config, Arc::new(echo), metrics).await;
+    let server = Server::bind(options, certificate, Arc::new(echo), metrics).await;
     server.expect("two ports")
 }
 
@@ -98,8 +98,8 @@ impl Running {
 
     /// With other bounds, and a server that serves on for `linger` once it is signalled.
     pub(super) async fn start_with(options: Options, linger: Duration) -> Self {
-        let (config, trust) = server_config();
-        let server = bind(options, config).await;
+        let (certificate, trust) = certificate();
+        let server = bind(options, certificate).await;
         let signal = Arc::new(Notify::new());
         let signalled = Arc::clone(&signal);
         Self {

@@ -1,5 +1,5 @@
 //! Certificates look after themselves under load: replicas begin on an empty cluster, renew what they serve,
-//! replace their authority and lose their Secret, while users write and others call with a new handshake for
+//! replace their authority, get an old Secret back and lose it, while users write and others call with a new handshake for
 //! every call.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,7 +16,7 @@ use super::stranger::Stranger;
 use super::users::Users;
 use crate::harness::{
     Balancer, ControlPlane, FailurePolicy, Guard, Replicas, Stage, await_some, free_address,
-    one_thread, repository,
+    one_thread, repository, run,
 };
 
 /// Renewed after 7 to 8 s.
@@ -72,12 +72,27 @@ pub(super) fn play(plane: &ControlPlane) {
     let callers = [(); CALLERS].map(|()| call(plane, stage.address));
 
     // Another authority.
+    let backup = plane.prints("-n tunnelguard-system get secret tunnelguard-ca -o json");
     plane.prints(ROTATE);
     await_some(
         "both replicas serve a certificate of the next authority",
         || (each(&guards, GENERATION) == [2.0, 2.0]).then_some(()),
     );
     await_some("the previous authority is retired", || {
+        (each(&guards, TRUSTED) == [1.0, 1.0]).then_some(())
+    });
+    // The Secret is replaced by one from a backup, whose authority nobody trusts any more.
+    restore(plane, &backup);
+    await_some(
+        "there is a new authority, beside the one of the backup and the one that signed",
+        || (each(&guards, TRUSTED) == [3.0, 3.0]).then_some(()),
+    );
+    assert_eq!(
+        each(&guards, GENERATION),
+        [2.0, 2.0],
+        "one more than the backup's"
+    );
+    await_some("both are retired", || {
         (each(&guards, TRUSTED) == [1.0, 1.0]).then_some(())
     });
     // The Secret is lost, and with it the authority's key.
@@ -104,6 +119,19 @@ pub(super) fn play(plane: &ControlPlane) {
     assert_eq!(unanswered, Unanswered::default());
     foreign_change(plane, &guards);
     plane.forget_authority();
+}
+
+/// Puts a Secret in place of the one that is there.
+fn restore(plane: &ControlPlane, backup: &str) {
+    let mut secret: Value = serde_json::from_str(backup).expect("a Secret");
+    let metadata = secret["metadata"].as_object_mut().expect("metadata");
+    metadata.retain(|field, _| {
+        ["name", "namespace", "labels", "annotations"].contains(&field.as_str())
+    });
+    run(
+        &mut plane.kubectl(["replace", "-f", "-"]),
+        &secret.to_string(),
+    );
 }
 
 /// What others write into a `caBundle` is put right, and nothing else is.

@@ -189,7 +189,7 @@ impl Candidate {
             tracing::warn!(
                 lease = self.lease,
                 error,
-                "the Lease cannot be used: this replica serves, but writes no status"
+                "the Lease cannot be used: this replica serves, but writes nothing to the cluster"
             );
         }
         pause
@@ -213,7 +213,7 @@ impl Candidate {
             true => tracing::info!(
                 lease,
                 identity,
-                "this replica leads: it writes the statuses"
+                "this replica leads: it writes to the cluster"
             ),
             false => tracing::info!(
                 lease,

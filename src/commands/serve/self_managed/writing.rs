@@ -146,7 +146,7 @@ impl Writer {
             Ok(Err(kube::Error::Api(status))) if status.code == 409 || is_gone(&status) => {
                 Ok(Written::TooLate)
             }
-            Ok(Err(error)) => Err(told_with_cause(&error)),
+            Ok(Err(error)) => Err(told_with_cause(&error) + way_out(&error)),
             Err(_) => Err("no answer in time".to_owned()),
         }
     }
@@ -157,6 +157,16 @@ impl Writer {
             Ok(Written::TooLate) => {}
             Err(_) => self.metrics.self_managed_written(what, false),
         }
+    }
+}
+
+/// What a person can do about it, with a semicolon before it.
+fn way_out(error: &kube::Error) -> &'static str {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            "; if a right is missing, apply the chart or install.yaml again"
+        }
+        _ => "",
     }
 }
 

@@ -1,0 +1,183 @@
+//! What happens, to whom, and what has to hold whatever does.
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use time::Duration;
+
+use super::model::{Cluster, HEARING, Replica, read};
+use crate::pki::Authorities;
+use crate::pki::authorities::Kept;
+
+/// Longer, nobody goes without looking at the cluster: a connection that says nothing is cut by then.
+pub(super) const SILENCE: Duration = Duration::minutes(5);
+/// What happens next, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event {
+    Observe(usize),
+    Act(usize),
+    Renew(usize),
+    Crash(usize),
+    Seconds(i64),
+    Days(i64),
+    Rotate,
+    LoseSecret,
+    /// From a backup of that age.
+    RestoreSecret(usize),
+    CutKey,
+    ForeignBundle(usize),
+}
+
+pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
+    let who = 0..5usize;
+    let event = prop_oneof![
+        8 => who.clone().prop_map(Event::Observe),
+        8 => who.clone().prop_map(Event::Act),
+        6 => who.clone().prop_map(Event::Renew),
+        1 => who.prop_map(Event::Crash),
+        4 => (1..45i64).prop_map(Event::Seconds),
+        2 => (1..7i64).prop_map(Event::Days),
+        1 => Just(Event::Rotate),
+        1 => Just(Event::LoseSecret),
+        1 => (0..20usize).prop_map(Event::RestoreSecret),
+        1 => Just(Event::CutKey),
+        1 => (0..2usize).prop_map(Event::ForeignBundle),
+    ];
+    prop::collection::vec(event, 1..120)
+}
+
+pub(super) struct World {
+    pub(super) cluster: Cluster,
+    pub(super) replicas: Vec<Replica>,
+}
+
+impl World {
+    pub(super) fn of(replicas: usize) -> Self {
+        Self {
+            cluster: Cluster::empty(),
+            replicas: (0..replicas).map(|_| Replica::default()).collect(),
+        }
+    }
+
+    pub(super) fn happen(&mut self, event: Event) {
+        let Self { cluster, replicas } = self;
+        let count = replicas.len();
+        match event {
+            Event::Observe(who) => replicas[who % count].observe(cluster),
+            Event::Act(who) => replicas[who % count].act(cluster),
+            Event::Renew(who) => replicas[who % count].renew(cluster, who as f64 / 5.0),
+            Event::Crash(who) => replicas[who % count] = Replica::default(),
+            Event::Seconds(seconds) => self.pass(Duration::seconds(seconds)),
+            Event::Days(days) => self.pass(Duration::days(days)),
+            Event::Rotate => {
+                let secret = cluster.secret.clone();
+                if let Some((mut annotations, contents)) = secret.object {
+                    annotations.insert("tunnelguard.dev/rotate".to_owned(), String::new());
+                    cluster.write_secret(secret.number, Some((annotations, contents)));
+                }
+            }
+            Event::LoseSecret => cluster.write_secret(cluster.secret.number, None),
+            Event::RestoreSecret(age) => {
+                let mut backups = cluster.backups.iter().rev();
+                if let Some(secret) = backups.nth(age).cloned() {
+                    cluster.write_secret(cluster.secret.number, secret);
+                }
+            }
+            Event::CutKey => {
+                let secret = cluster.secret.clone();
+                if let Some((annotations, mut contents)) = secret.object {
+                    contents
+                        .entry("ca.key".to_owned())
+                        .or_default()
+                        .truncate(60);
+                    cluster.write_secret(secret.number, Some((annotations, contents)));
+                }
+            }
+            Event::ForeignBundle(which) => {
+                cluster.write_bundle(which, cluster.bundles[which].number, "nobody".to_owned());
+                cluster.wronged = Some(cluster.now);
+            }
+        }
+        let wronged = self
+            .cluster
+            .bundles
+            .iter()
+            .any(|bundle| bundle.object == "nobody");
+        if wronged {
+            self.cluster.wronged = Some(self.cluster.now);
+        }
+    }
+
+    /// Time passes. Nobody has seen the cluster longer ago than a silence lasts; and after days, everybody
+    /// looks at once.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.cluster.now += time;
+        for replica in &mut self.replicas {
+            let is_old = replica
+                .view
+                .as_ref()
+                .is_some_and(|view| self.cluster.now - view.at > SILENCE);
+            if is_old {
+                replica.observe(&self.cluster);
+                replica.renew(&self.cluster, 0.5);
+            }
+        }
+    }
+
+    /// Whatever is served is valid, and trusted by whoever may call.
+    pub(super) fn check(&self) -> Result<(), TestCaseError> {
+        let Cluster { now, wronged, .. } = self.cluster;
+        if wronged.is_some_and(|put_right| now - put_right <= HEARING) {
+            return Ok(());
+        }
+        for (number, replica) in self.replicas.iter().enumerate() {
+            let (Some(serving), Some(ready)) = (&replica.serving, replica.ready) else {
+                continue;
+            };
+            prop_assert!(
+                serving.not_after > now,
+                "replica {number} serves what has ended"
+            );
+            let authority = serving.authority.pem();
+            for bundle in self.cluster.heard(ready).into_iter().flatten() {
+                let holds = bundle.contains(&authority);
+                prop_assert!(holds, "replica {number} serves what is not trusted");
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody looks, in turn, every ten seconds for some minutes, and then every five days for some months.
+    pub(super) fn settle(&mut self) -> Result<(), TestCaseError> {
+        for (rounds, pause) in [(20, Duration::seconds(10)), (15, Duration::DAY * 5)] {
+            for _ in 0..rounds {
+                for who in 0..self.replicas.len() {
+                    for event in [
+                        Event::Observe(who),
+                        Event::Act(who),
+                        Event::Observe(who),
+                        Event::Renew(who),
+                    ] {
+                        self.happen(event);
+                        self.check()?;
+                    }
+                }
+                self.cluster.now += pause;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn agreed(&self) -> Authorities {
+        let Kept::Authorities(authorities) = read(&self.cluster.secret.object) else {
+            panic!("no authority: {:?}", self.cluster.secret);
+        };
+        for bundle in &self.cluster.bundles {
+            assert_eq!(bundle.object, authorities.bundle());
+        }
+        for replica in &self.replicas {
+            let serving = replica.serving.as_ref().expect("every replica serves");
+            assert!(serving.authority == *authorities.signing.root());
+        }
+        authorities
+    }
+}
