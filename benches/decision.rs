@@ -10,6 +10,7 @@
 )]
 
 mod entry;
+mod views;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -17,29 +18,17 @@ use std::time::{Duration, Instant};
 use jiff::civil::date;
 use kube::api::DynamicObject;
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
 use tunnelguard::discovery::mesh::{MeshKind, MeshObject};
-use tunnelguard::mesh::kubernetes::{EndpointSlice, read_service, with_slices};
-use tunnelguard::mesh::{Environment, MeshView, ServiceEntry, Sidecar, WorkloadEntry};
+use tunnelguard::mesh::{Environment, MeshView, ServiceEntry};
 use tunnelguard::policy::proxy::{Evidence, Proxy, ProxyIndex, Users};
 use tunnelguard::policy::verdict::judge;
 use tunnelguard::policy::{Context, PolicySet, evaluate};
 
 use entry::entry;
+use views::VIEWS;
 
 const FEW: usize = 10;
 const MANY: usize = 100_000;
-
-type View = fn(usize) -> MeshView;
-
-/// What may be in view, and how so many of it are made.
-const VIEWS: [(&str, View); 5] = [
-    ("entries in view", mesh),
-    ("Services in view", services),
-    ("entries, own namespace's shown", behind_a_sidecar),
-    ("entries, an egress listener", behind_an_egress_listener),
-    ("WorkloadEntries in view", workloads),
-];
 
 /// `count` proxies; the first is the one that the entries claim, and ports are shared by ten each.
 fn policies(count: usize) -> PolicySet {
@@ -63,115 +52,26 @@ fn policies(count: usize) -> PolicySet {
 }
 
 /// Reads, evaluates, judges: what one review costs beside reading its envelope.
-fn decide(text: &str, policies: &PolicySet, mesh: &MeshView, sees_mesh: bool) -> usize {
+fn decide(
+    text: &str,
+    policies: &PolicySet,
+    mesh: &MeshView,
+    environment: Environment<'_>,
+) -> usize {
     let entry: ServiceEntry = serde_json::from_str(text).unwrap();
     let context = Context {
         policies,
         mesh,
-        sees_mesh,
+        sees_mesh: !mesh.is_empty(),
         namespaces: None,
         environment: Environment {
             names: Some(policies.proxies.names()),
-            ..Environment::default()
+            ..environment
         },
     };
     let findings = evaluate(&entry, context);
     let verdict = judge(findings, &entry, None, &context, date(2026, 11, 21));
     verdict.denied.len() + verdict.warned.len()
-}
-
-/// `count` entries on the same port: HTTP, TCP and ranges of other hosts, in many namespaces.
-fn mesh(count: usize) -> MeshView {
-    let mut view = MeshView::new();
-    for n in 0..count {
-        let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 128, 0, 0]) + n as u32);
-        let (protocol, address) = match n % 3 {
-            0 => ("HTTP", address.to_string()),
-            1 => ("TCP", address.to_string()),
-            _ => ("TCP", format!("{address}/32")),
-        };
-        let object = json!({
-            "metadata": {"name": format!("entry-{n}"), "namespace": format!("team-{}", n % 500)},
-            "spec": {
-                "hosts": [format!("host-{n}.test")], "addresses": [address],
-                "ports": [{"number": 3128, "name": "p", "protocol": protocol}],
-            },
-        });
-        view.upsert(serde_json::from_value::<ServiceEntry>(object).unwrap());
-    }
-    view
-}
-
-/// `count` Services on the same port, each with an endpoint: HTTP, TCP, sniffed and headless ones.
-fn services(count: usize) -> MeshView {
-    let mut view = MeshView::new();
-    for n in 0..count {
-        let n32 = n as u32;
-        let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 96, 0, 0]) + n32);
-        let pod = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 244, 0, 0]) + n32);
-        let (name, namespace) = (format!("service-{n}"), format!("team-{}", n % 500));
-        let (port, ip) = match n % 4 {
-            0 => ("http", address.to_string()),
-            1 => ("tcp", address.to_string()),
-            2 => ("squid", address.to_string()),
-            _ => ("tcp", "None".to_owned()),
-        };
-        let service = json!({
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"clusterIP": ip, "selector": {"app": "a"}, "ports": [{"name": port, "port": 3128}]},
-        });
-        let slice = json!({
-            "metadata": {"namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
-            "ports": [{"name": port, "port": 3128}], "endpoints": [{"addresses": [pod]}],
-        });
-        let slice = EndpointSlice::read(&slice).unwrap();
-        view.upsert(with_slices(read_service(&service).unwrap(), &[&slice]));
-    }
-    view
-}
-
-/// The same, with a Sidecar for clients of the reviewed entry's namespace that shows that alone.
-fn behind_a_sidecar(count: usize) -> MeshView {
-    with_sidecar(count, &json!([{"hosts": ["./*"]}]))
-}
-
-/// The same, with one that has an egress listener for the port.
-fn behind_an_egress_listener(count: usize) -> MeshView {
-    let port = json!({"number": 3128, "protocol": "TCP", "name": "proxy"});
-    with_sidecar(
-        count,
-        &json!([{"port": port, "hosts": ["*/*"]}, {"hosts": ["*/*"]}]),
-    )
-}
-
-fn with_sidecar(count: usize, egress: &Value) -> MeshView {
-    let mut view = mesh(count);
-    view.upsert_sidecar(Sidecar::read(&json!({
-        "metadata": {"name": "default", "namespace": "payments"}, "spec": {"egress": egress},
-    })));
-    view
-}
-
-/// `count` WorkloadEntries of the entry's namespace, of which another entry on the port selects ten.
-fn workloads(count: usize) -> MeshView {
-    let mut view = mesh(FEW);
-    for n in 0..count {
-        let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 160, 0, 0]) + n as u32);
-        view.upsert_workload_entry(WorkloadEntry::read(&json!({
-            "metadata": {"name": format!("workload-{n}"), "namespace": "payments"},
-            "spec": {"address": address, "labels": {"app": format!("app-{}", n / 10), "tier": "vm"}},
-        })));
-    }
-    let selecting = json!({
-        "metadata": {"name": "selecting", "namespace": "payments"},
-        "spec": {
-            "hosts": ["vm.test"], "resolution": "STATIC", "location": "MESH_INTERNAL",
-            "ports": [{"number": 3128, "name": "p", "protocol": "TCP"}],
-            "workloadSelector": {"labels": {"app": "app-0", "tier": "vm"}},
-        },
-    });
-    view.upsert(serde_json::from_value::<ServiceEntry>(selecting).unwrap());
-    view
 }
 
 /// An entry of its own host and address, as the API server sends it.
@@ -213,18 +113,22 @@ fn main() {
     let [few, many] = [FEW, MANY].map(policies);
     for (name, text) in &entries {
         let skip = || serde_json::from_str::<IgnoredAny>(black_box(text)).is_ok();
-        let decide = || decide(black_box(text), &few, &nothing, false) > 0;
+        let decide = || decide(black_box(text), &few, &nothing, Environment::default()) > 0;
         in_turns(&format!("{name} entry ÷ skipping it"), decide, skip);
     }
     for (name, text) in &entries {
-        let decide = |policies| decide(black_box(text), policies, &nothing, false);
+        let decide = |policies| decide(black_box(text), policies, &nothing, Environment::default());
         let label = format!("{name} entry, {MANY} ÷ {FEW} proxies");
         in_turns(&label, || decide(&many), || decide(&few));
     }
-    for (what, view) in VIEWS {
+    for (what, view, captures_dns) in VIEWS {
         let [less, more] = [FEW, MANY].map(view);
+        let environment = Environment {
+            captures_dns,
+            ..Environment::default()
+        };
         for (name, text) in &entries[1..] {
-            let decide = |mesh| decide(black_box(text), &few, mesh, true);
+            let decide = |mesh| decide(black_box(text), &few, mesh, environment);
             let label = format!("{name} entry, {MANY} ÷ {FEW} {what}");
             in_turns(&label, || decide(&more), || decide(&less));
         }

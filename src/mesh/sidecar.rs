@@ -203,6 +203,21 @@ impl Egress {
         port.map(|port| port.number)
     }
 
+    /// Whether what it shows may listen on an address: where it says itself, that may be another.
+    pub(crate) fn may_listen_on(&self, address: IpAddr) -> bool {
+        match self.bind {
+            None => true,
+            Some(EgressBind::At(ip)) => ip == address || ip.is_unspecified(),
+            Some(EgressBind::Socket) => false,
+        }
+    }
+
+    /// Whether each host that it shows is named, be it any namespace's.
+    pub(crate) fn shows_exact_hosts(&self) -> bool {
+        let mut hosts = self.shown_hosts();
+        hosts.all(|host| !host.starts_with('*'))
+    }
+
     /// The hosts that it shows, or the wildcards.
     pub(crate) fn shown_hosts(&self) -> impl Iterator<Item = &str> {
         let shown = self.hosts.iter().filter(|import| !import.hides);

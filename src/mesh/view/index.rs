@@ -3,15 +3,18 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::mesh::destination_rule::DestinationRule;
+use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::{Registry, ServiceEntry};
 use crate::mesh::sidecar::Sidecar;
 use crate::mesh::workload_entry::WorkloadEntry;
 
 use super::drawn::Bringing;
-use super::lanes::{Lanes, Place, Scope, slots};
+use super::filing::{Listening, OwnPorts, Place, Scope, slots};
+use super::lanes::{Lanes, listening_addresses};
 use super::{ObjectKey, Others, Ranked, Unmodelled};
 
 /// A mesh, indexed.
@@ -21,9 +24,10 @@ pub struct MeshView {
     pub(super) entries: BTreeMap<u64, Arc<ServiceEntry>>,
     pub(super) by_key: HashMap<ObjectKey, u64>,
     pub(super) by_host: HashMap<Box<str>, BTreeSet<u64>>,
-    /// Port → namespace → entries.
-    pub(super) by_port: HashMap<u16, HashMap<Box<str>, BTreeSet<u64>>>,
-    pub(super) lanes: HashMap<u16, HashMap<Scope, Lanes>>,
+    /// By the addresses that have a listener for an entry.
+    pub(super) by_address: HashMap<IpAddr, BTreeSet<u64>>,
+    pub(super) lanes: HashMap<Listening, HashMap<Scope, Lanes>>,
+    own_ports: OwnPorts,
     pub(super) bringing: Bringing,
     pub(super) others: Others,
     pub(super) unmodelled: Vec<Unmodelled>,
@@ -88,8 +92,15 @@ impl MeshView {
         self.others.upsert_workload_entry(workload);
     }
 
-    /// Adds a Sidecar, or puts it in the place of the one with the same namespace and name.
+    /// Adds a Sidecar, or puts it in the place of the one with the same namespace and name. The first that
+    /// gives a port an egress listener of its own costs as much as the entries of that port do.
     pub fn upsert_sidecar(&mut self, sidecar: Sidecar) {
+        for listening in OwnPorts::of(&sidecar) {
+            if self.own_ports.add(listening) {
+                self.file_all(listening);
+            }
+        }
+        self.drop_own_ports(&sidecar.namespace, &sidecar.name);
         self.others.upsert_sidecar(sidecar);
     }
 
@@ -105,6 +116,7 @@ impl MeshView {
 
     /// Takes a Sidecar out.
     pub fn remove_sidecar(&mut self, namespace: &str, name: &str) {
+        self.drop_own_ports(namespace, name);
         self.others.remove_sidecar(namespace, name);
     }
 
@@ -133,18 +145,13 @@ impl MeshView {
             let places = self.by_host.entry(host.clone()).or_default();
             places.insert(sequence);
         }
-        for port in &entry.ports {
-            let namespaces = self.by_port.entry(port.number).or_default();
-            let places = namespaces.entry(entry.namespace.clone()).or_default();
-            places.insert(sequence);
+        for ip in listening_addresses(entry) {
+            self.by_address.entry(ip).or_default().insert(sequence);
         }
         self.bringing.link(sequence, entry);
         let place = Place::of(entry, sequence);
-        for (scope, port) in slots(entry) {
-            let scopes = self.lanes.entry(port.number).or_default();
-            scopes.entry(scope).or_default().each(entry, port, |lane| {
-                lane.insert(place);
-            });
+        for slot in slots(entry, &self.own_ports) {
+            file(&mut self.lanes, entry, place, slot);
         }
     }
 
@@ -156,22 +163,17 @@ impl MeshView {
         for host in &entry.hosts {
             take_out(&mut self.by_host, host, sequence);
         }
-        for port in &entry.ports {
-            if let Some(namespaces) = self.by_port.get_mut(&port.number) {
-                take_out(namespaces, &*entry.namespace, sequence);
-                if namespaces.is_empty() {
-                    self.by_port.remove(&port.number);
-                }
-            }
+        for ip in listening_addresses(&entry) {
+            take_out(&mut self.by_address, &ip, sequence);
         }
         self.bringing.unlink(sequence, &entry);
         let place = Place::of(&entry, sequence);
-        for (scope, port) in slots(&entry) {
-            let Some(scopes) = self.lanes.get_mut(&port.number) else {
+        for (listening, protocol, scope) in slots(&entry, &self.own_ports) {
+            let Some(scopes) = self.lanes.get_mut(&listening) else {
                 continue;
             };
             if let Some(lanes) = scopes.get_mut(&scope) {
-                lanes.each(&entry, port, |lane| {
+                lanes.each(&entry, listening, protocol, |lane| {
                     lane.remove(&place);
                 });
                 if lanes.is_empty() {
@@ -179,10 +181,44 @@ impl MeshView {
                 }
             }
             if scopes.is_empty() {
-                self.lanes.remove(&port.number);
+                self.lanes.remove(&listening);
             }
         }
     }
+
+    /// Files every entry of which an egress listener takes a port that no Sidecar had one for before.
+    fn file_all(&mut self, wanted: Listening) {
+        for (sequence, entry) in &self.entries {
+            let place = Place::of(entry, *sequence);
+            let slots = slots(entry, &self.own_ports).into_iter();
+            for slot in slots.filter(|(listening, ..)| *listening == wanted) {
+                file(&mut self.lanes, entry, place, slot);
+            }
+        }
+    }
+
+    /// Forgets the egress listeners that a Sidecar in view has, and what was filed for them alone.
+    fn drop_own_ports(&mut self, namespace: &str, name: &str) {
+        let known = self.others.sidecar(namespace, name);
+        for listening in known.map(OwnPorts::of).unwrap_or_default() {
+            if self.own_ports.remove(listening) {
+                self.lanes.remove(&listening);
+            }
+        }
+    }
+}
+
+fn file(
+    lanes: &mut HashMap<Listening, HashMap<Scope, Lanes>>,
+    entry: &ServiceEntry,
+    place: Place,
+    (listening, protocol, scope): (Listening, Protocol, Scope),
+) {
+    let scopes = lanes.entry(listening).or_default();
+    let lanes = scopes.entry(scope).or_default();
+    lanes.each(entry, listening, protocol, |lane| {
+        lane.insert(place);
+    });
 }
 
 /// Takes an entry out of what is filed under a key, and the key with its last entry.

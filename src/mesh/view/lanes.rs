@@ -1,5 +1,5 @@
-//! Where entries are filed: by port, by who sees them, and by the listener and filter chain they
-//! feed, so that a dial reads only what can decide it.
+//! Lanes: entries in line by the listener and filter chain they feed, so that a dial reads only what can
+//! decide it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,222 +10,256 @@ use ipnet::IpNet;
 
 use crate::mesh::address::Address;
 use crate::mesh::protocol::{ListenerClass, Protocol};
-use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry};
+use crate::mesh::service_entry::{Registry, Resolution, ServiceEntry};
 
-use super::Query;
+use super::filing::{Listening, Place};
 
-/// Who is shown an entry: everyone, one namespace, or its own. Each has a first in line.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Scope {
-    Everyone,
-    Namespace(Box<str>),
-    Private(Box<str>),
-}
+type Lane = BTreeSet<Place>;
 
-/// The entries of one port that one scope sees, by the listener and filter chain they feed.
-///
-/// Of the lanes that many entries share, only the first in line can matter: the second HTTP entry
-/// of a port changes nothing (`buildSidecarOutboundListener` returns early), nor does the second
-/// sniffed one, nor a second chain with the same match. [`Lanes::rare`] breaks that rule.
+/// The entries that listen as one thing and that one scope sees.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lanes {
-    exact: HashMap<IpAddr, BTreeSet<Place>>,
-    pub(super) ranges: BTreeMap<u8, HashMap<IpNet, BTreeSet<Place>>>,
-    any_range: BTreeSet<Place>,
-    http: BTreeSet<Place>,
-    sniffed: BTreeSet<Place>,
-    match_all: BTreeSet<Place>,
-    server_names: HashMap<Box<str>, BTreeSet<Place>>,
-    any_server_name: BTreeSet<Place>,
-    /// HTTP_PROXY replaces what it finds, Mongo and MySQL refuse company, `::` is on the wildcard
-    /// listener of some: where one of them is, every entry counts.
-    pub(super) rare: BTreeSet<Place>,
+    /// Prefix length → range → its entries.
+    pub(super) ranges: BTreeMap<u8, HashMap<IpNet, Lane>>,
+    of_all: Shared,
+    /// The same by the entries' namespaces, for egress listeners that show some of them alone: in the lanes
+    /// of all those would stand behind whatever the others have.
+    of_namespaces: HashMap<Box<str>, Shared>,
 }
 
-/// A place in line: creation time first (objects without one come last), then order of arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    no_time: bool,
-    time: i64,
-    pub(super) sequence: u64,
+/// Lanes that dials of all addresses share.
+///
+/// Only the first in line can matter: the second HTTP entry of a port changes nothing
+/// (`buildSidecarOutboundListener` returns early), nor does the second sniffed one, nor a second chain
+/// with the same match.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shared {
+    any_range: Lane,
+    /// Those on an egress listener all stand here as well: as HTTP, or where it says where it listens, the
+    /// first of all counts.
+    http: Lane,
+    /// Each replaces what it finds, so that the last counts, and whoever is the first after it.
+    pub(super) http_proxy: Lane,
+    anywhere: Anywhere,
+    /// Those that listen on an address allocated instead, where DNS is captured.
+    given: Anywhere,
+    /// Mongo and MySQL refuse company, `::` is on the wildcard listener of some: each of them counts.
+    pub(super) rare: Lane,
 }
 
-impl Place {
-    pub(super) fn of(entry: &ServiceEntry, sequence: u64) -> Self {
-        Self {
-            no_time: entry.created.is_none(),
-            time: entry.created.unwrap_or(0),
-            sequence,
-        }
-    }
-
-    /// Whether hosts and namespaces decide between the two.
-    pub(super) fn ties(&self, other: &Self) -> bool {
-        !self.no_time && !other.no_time && self.time == other.time
-    }
-}
-
-/// Where an entry is filed: each scope that sees it, with each of its ports.
-pub(super) fn slots(entry: &ServiceEntry) -> Vec<(Scope, &Port)> {
-    // Whatever makes no service must not stand for those behind it.
-    if !entry.has_services() || entry.hosts.is_empty() {
-        return Vec::new();
-    }
-    let scopes: Vec<Scope> = if entry.is_public() {
-        vec![Scope::Everyone]
-    } else {
-        let names: BTreeSet<&str> = entry
-            .export_to
-            .iter()
-            .map(|to| {
-                if &**to == "." {
-                    &*entry.namespace
-                } else {
-                    &**to
-                }
-            })
-            .filter(|to| entry.is_visible_from(to))
-            .collect();
-        names
-            .into_iter()
-            .map(|name| match entry.is_private_to(name) {
-                true => Scope::Private(name.into()),
-                false => Scope::Namespace(name.into()),
-            })
-            .collect()
-    };
-    // Of two ports of one number, which istiod refuses, the first is the one that is read.
-    let is_first = |port: &&Port| {
-        let first = entry.port(port.number);
-        first.is_some_and(|first| first.index == port.index)
-    };
-    let pairs = entry
-        .ports
-        .iter()
-        .filter(is_first)
-        .flat_map(|port| scopes.iter().map(move |scope| (scope.clone(), port)));
-    pairs.collect()
+/// Those without an address of their own.
+#[derive(Clone, Debug, Default)]
+struct Anywhere {
+    sniffed: Lane,
+    match_all: Lane,
+    any_server_name: Lane,
 }
 
 impl Lanes {
     /// Whether nothing is filed in any of them.
     pub(super) fn is_empty(&self) -> bool {
-        // What is in a range, or has a server name, is in a lane that is shared, too.
-        self.exact.is_empty() && self.of_the_port().iter().all(|lane| lane.is_empty())
+        // What is in a range, or of a namespace, is in a lane of all, too.
+        self.of_all.is_empty()
     }
 
-    /// The lanes that every dial of the port shares.
-    fn of_the_port(&self) -> [&BTreeSet<Place>; 6] {
-        [
-            &self.any_range,
-            &self.http,
-            &self.sniffed,
-            &self.match_all,
-            &self.any_server_name,
-            &self.rare,
-        ]
-    }
-
-    /// Calls `act` with every lane in which this port of this entry stands.
+    /// Calls `act` with every lane in which an entry stands that listens so, by that protocol of its own.
     pub(super) fn each(
         &mut self,
         entry: &ServiceEntry,
-        port: &Port,
-        mut act: impl FnMut(&mut BTreeSet<Place>),
+        listening: Listening,
+        protocol: Protocol,
+        mut act: impl FnMut(&mut Lane),
     ) {
-        match port.protocol.listener_class() {
+        self.of_all.each(entry, listening, protocol, &mut act);
+        let namespace = entry.namespace.clone();
+        let of_namespace = self.of_namespaces.entry(namespace).or_default();
+        of_namespace.each(entry, listening, protocol, &mut act);
+        if of_namespace.is_empty() {
+            self.of_namespaces.remove(&entry.namespace);
+        }
+        let is_http = protocol.listener_class() == ListenerClass::Http;
+        let has_ranges = match listening {
+            Listening::Port(_) => !is_http && protocol.listener_class() != ListenerClass::None,
+            Listening::Egress(_) => true,
+            Listening::HttpProxy => false,
+        };
+        for net in ranges(entry).filter(|_| has_ranges) {
+            let by_net = self.ranges.entry(net.prefix_len()).or_default();
+            lane_of(by_net, net, &mut act);
+            if by_net.is_empty() {
+                self.ranges.remove(&net.prefix_len());
+            }
+        }
+    }
+
+    /// The entries of ranges that hold an address: each of them counts, and there are few.
+    pub(super) fn holding(&self, address: IpAddr) -> impl Iterator<Item = u64> {
+        let nets = self.ranges.iter().filter_map(move |(length, by_net)| {
+            let net = IpNet::new(address, *length).ok()?.trunc();
+            by_net.get(&net)
+        });
+        nets.flatten().map(|place| place.sequence)
+    }
+
+    /// What every address shares, of some namespaces or of all.
+    pub(super) fn shared(&self, namespaces: Option<&BTreeSet<&str>>) -> Vec<&Shared> {
+        let Some(namespaces) = namespaces else {
+            return vec![&self.of_all];
+        };
+        let namespaces = namespaces.iter();
+        let shared = namespaces.filter_map(|namespace| self.of_namespaces.get(*namespace));
+        shared.collect()
+    }
+}
+
+impl Shared {
+    fn is_empty(&self) -> bool {
+        let Self {
+            any_range,
+            http,
+            http_proxy,
+            anywhere,
+            given,
+            rare,
+        } = self;
+        let mut lanes = [any_range, http, http_proxy, rare]
+            .into_iter()
+            .chain(anywhere.lanes())
+            .chain(given.lanes());
+        lanes.all(BTreeSet::is_empty)
+    }
+
+    /// The lanes of which the first in line counts, and whether its entries are on the wildcard listener for
+    /// certain, or where a Sidecar says; with `given` those that an address allocated may draw from it, too.
+    pub(super) fn in_line(&self, given: bool) -> impl Iterator<Item = (&Lane, bool)> {
+        let certain = [&self.http, &self.any_range].map(|lane| (lane, true));
+        let given = Some(&self.given).filter(|_| given);
+        let anywhere = [Some(&self.anywhere), given].into_iter().flatten();
+        let uncertain = anywhere.flat_map(|lanes| lanes.lanes().map(|lane| (lane, false)));
+        certain.into_iter().chain(uncertain)
+    }
+
+    fn each(
+        &mut self,
+        entry: &ServiceEntry,
+        listening: Listening,
+        protocol: Protocol,
+        act: &mut impl FnMut(&mut Lane),
+    ) {
+        match listening {
+            Listening::Port(_) => self.each_of_port(entry, protocol, act),
+            Listening::Egress(_) => self.each_of_egress(entry, act),
+            Listening::HttpProxy => act(&mut self.http_proxy),
+        }
+    }
+
+    fn each_of_port(
+        &mut self,
+        entry: &ServiceEntry,
+        protocol: Protocol,
+        act: &mut impl FnMut(&mut Lane),
+    ) {
+        match protocol.listener_class() {
             ListenerClass::None => return,
-            ListenerClass::Http if port.protocol == Protocol::HttpProxy => {
-                return act(&mut self.rare);
+            ListenerClass::Http if protocol == Protocol::HttpProxy => {
+                return act(&mut self.http_proxy);
             }
             ListenerClass::Http => return act(&mut self.http),
             ListenerClass::Tcp | ListenerClass::Auto => {}
         }
-        let given = entry.allocated.iter().map(|(_, ip)| *ip);
-        for ip in listening_endpoints(entry).chain(given) {
-            lane_of(&mut self.exact, ip, &mut act);
-        }
         // A Service listens on its ClusterIP or its endpoints, or nowhere.
-        if entry.addresses.is_empty() && entry.registry == Registry::Istio {
-            self.wildcard(entry, port.protocol, &mut act);
+        let listens_anywhere = entry.addresses.is_empty() && entry.registry == Registry::Istio;
+        if listens_anywhere || lists_wildcard(entry) {
+            self.anywhere(entry, protocol, act);
         }
-        for written in &entry.addresses {
-            match written.address {
-                Address::Invalid => {}
-                // `::` means "no address" to IPv6 sidecars only.
-                Address::Single(ip) if ip.is_unspecified() && ip.is_ipv6() => act(&mut self.rare),
-                Address::Single(ip) if ip.is_unspecified() => {
-                    self.wildcard(entry, port.protocol, &mut act);
-                }
-                Address::Single(ip) => lane_of(&mut self.exact, ip, &mut act),
-                Address::Range(net) => {
-                    let by_net = self.ranges.entry(net.prefix_len()).or_default();
-                    lane_of(by_net, net, &mut act);
-                    act(&mut self.any_range);
-                    if net.addr().is_unspecified() || port.protocol.is_sniffed() {
-                        self.wildcard(entry, port.protocol, &mut act);
-                    } else if port.protocol.refuses_company() {
-                        act(&mut self.rare);
-                    }
-                }
+        if lists_wildcard_of_v6(entry) {
+            act(&mut self.rare);
+        }
+        for net in ranges(entry) {
+            act(&mut self.any_range);
+            if net.addr().is_unspecified() || protocol.is_sniffed() {
+                self.anywhere(entry, protocol, act);
+            } else if protocol.refuses_company() {
+                act(&mut self.rare);
             }
         }
     }
 
-    /// The lanes of a service without an address of its own.
-    fn wildcard(
+    /// The lanes of an entry whose protocol is the egress listener's, whichever that is.
+    fn each_of_egress(&mut self, entry: &ServiceEntry, act: &mut impl FnMut(&mut Lane)) {
+        act(&mut self.http);
+        // Of Services only headless ones are without an address, and no endpoints are looked at.
+        let listens_anywhere = entry.addresses.is_empty()
+            && (entry.registry == Registry::Istio || entry.resolution == Resolution::None);
+        if listens_anywhere || lists_wildcard(entry) {
+            self.anywhere(entry, Protocol::Tcp, act);
+        }
+        if lists_wildcard_of_v6(entry) {
+            act(&mut self.rare);
+        }
+        for net in ranges(entry) {
+            act(&mut self.any_range);
+            if net.addr().is_unspecified() {
+                self.anywhere(entry, Protocol::Tcp, act);
+            }
+        }
+    }
+
+    fn anywhere(
         &mut self,
         entry: &ServiceEntry,
         protocol: Protocol,
-        act: &mut impl FnMut(&mut BTreeSet<Place>),
+        act: &mut impl FnMut(&mut Lane),
     ) {
-        if protocol.is_sniffed() {
-            return act(&mut self.sniffed);
+        // Whom a label or a wildcard host may leave without an address allocated stays with the others.
+        let mut hosts = entry.hosts.iter();
+        let is_given = entry.is_given_addresses(true) && !hosts.any(|host| host.starts_with('*'));
+        let lanes = match is_given {
+            true => &mut self.given,
+            false => &mut self.anywhere,
+        };
+        match protocol {
+            sniffed if sniffed.is_sniffed() => act(&mut lanes.sniffed),
+            alone if alone.refuses_company() => act(&mut self.rare),
+            tls if tls.is_tls() => act(&mut lanes.any_server_name),
+            _ => act(&mut lanes.match_all),
         }
-        if protocol.refuses_company() {
-            return act(&mut self.rare);
-        }
-        if !protocol.is_tls() {
-            return act(&mut self.match_all);
-        }
-        for host in &entry.hosts {
-            lane_of(&mut self.server_names, host.clone(), act);
-        }
-        act(&mut self.any_server_name);
-    }
-
-    /// The lanes that name the address dialled: every entry counts, and there are few.
-    pub(super) fn named(&self, query: &Query<'_>) -> Vec<&BTreeSet<Place>> {
-        let mut lanes: Vec<&BTreeSet<Place>> = Vec::new();
-        lanes.extend(self.exact.get(&query.address));
-        for (length, by_net) in &self.ranges {
-            let net = IpNet::new(query.address, *length).map(|net| net.trunc());
-            lanes.extend(net.ok().and_then(|net| by_net.get(&net)));
-        }
-        lanes
-    }
-
-    /// The lanes that every address of the port shares: the first in line counts.
-    pub(super) fn shared(&self, query: &Query<'_>) -> Vec<&BTreeSet<Place>> {
-        let mut lanes: Vec<&BTreeSet<Place>> = Vec::with_capacity(7);
-        if let Some(name) = query.server_name {
-            lanes.extend(self.server_names.get(name));
-            // `*.corp` covers `a.corp`.
-            for (dot, _) in name.match_indices('.') {
-                lanes.extend(self.server_names.get(format!("*{}", &name[dot..]).as_str()));
-            }
-        }
-        lanes.extend(self.of_the_port());
-        lanes
     }
 }
 
-/// Acts on the lane of a key; none is left behind empty, because addresses of endpoints come and go.
-fn lane_of<K: Eq + Hash>(
-    lanes: &mut HashMap<K, BTreeSet<Place>>,
-    key: K,
-    act: &mut impl FnMut(&mut BTreeSet<Place>),
-) {
+impl Anywhere {
+    fn lanes(&self) -> [&Lane; 3] {
+        [&self.sniffed, &self.match_all, &self.any_server_name]
+    }
+}
+
+fn ranges(entry: &ServiceEntry) -> impl Iterator<Item = IpNet> {
+    entry
+        .addresses
+        .iter()
+        .filter_map(|written| match written.address {
+            Address::Range(net) => Some(net),
+            _ => None,
+        })
+}
+
+/// Whether it lists 0.0.0.0, which is how Istio writes "no address".
+fn lists_wildcard(entry: &ServiceEntry) -> bool {
+    lists(entry, |ip| ip.is_unspecified() && ip.is_ipv4())
+}
+
+/// Whether it lists `::`, which means "no address" to IPv6 sidecars only.
+fn lists_wildcard_of_v6(entry: &ServiceEntry) -> bool {
+    lists(entry, |ip| ip.is_unspecified() && ip.is_ipv6())
+}
+
+fn lists(entry: &ServiceEntry, is_it: impl Fn(IpAddr) -> bool) -> bool {
+    let mut addresses = entry.addresses.iter();
+    addresses.any(|written| matches!(written.address, Address::Single(ip) if is_it(ip)))
+}
+
+/// Acts on the lane of a key; none is left behind empty, because ranges come and go.
+fn lane_of<K: Eq + Hash>(lanes: &mut HashMap<K, Lane>, key: K, act: &mut impl FnMut(&mut Lane)) {
     match lanes.entry(key) {
         Entry::Occupied(mut lane) => {
             act(lane.get_mut());
@@ -243,12 +277,22 @@ fn lane_of<K: Eq + Hash>(
     }
 }
 
-/// With resolution NONE and no address, an entry that names endpoints listens on their IPs
-/// (`buildSidecarOutboundListeners` in `pilot/pkg/networking/core/listener.go`).
-fn listening_endpoints(entry: &ServiceEntry) -> impl Iterator<Item = IpAddr> + '_ {
+/// The addresses that have a listener for an entry, or may: those that it lists or that are allocated to it,
+/// and with resolution NONE and no address the IPs of its endpoints (`buildSidecarOutboundListeners` in
+/// `pilot/pkg/networking/core/listener.go`).
+pub(super) fn listening_addresses(entry: &ServiceEntry) -> impl Iterator<Item = IpAddr> {
+    let listed = entry
+        .addresses
+        .iter()
+        .filter_map(|written| match written.address {
+            Address::Single(ip) if !ip.is_unspecified() => Some(ip),
+            _ => None,
+        });
+    let allocated = entry.allocated.iter().map(|(_, ip)| *ip);
     let mut addresses = entry.addresses.iter();
     let applies = entry.resolution == Resolution::None
         && (entry.addresses.is_empty() || addresses.any(|written| &*written.text == "0.0.0.0"));
     let endpoints = entry.endpoints.iter().filter(move |_| applies);
-    endpoints.filter_map(|endpoint| endpoint.address.parse().ok())
+    let endpoints = endpoints.filter_map(|endpoint| endpoint.address.parse().ok());
+    listed.chain(allocated).chain(endpoints)
 }

@@ -7,6 +7,7 @@
 mod alone;
 mod backwards;
 mod drawn;
+mod filing;
 mod index;
 mod labelled;
 mod lanes;

@@ -82,6 +82,10 @@ impl Others {
         self.sidecars.of(namespace)
     }
 
+    pub(super) fn sidecar(&self, namespace: &str, name: &str) -> Option<&Sidecar> {
+        self.sidecars.get(namespace, name)
+    }
+
     /// Whether there is any DestinationRule.
     pub fn has_destination_rules(&self) -> bool {
         !self.rules_by_host.is_empty()

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tunnelguard::mesh::kubernetes::{EndpointSlice, read_service, with_slices};
 use tunnelguard::mesh::service_entry::Registry;
 use tunnelguard::mesh::simulation::{Blame, Environment, IstioVersion};
-use tunnelguard::mesh::view::{ObjectKey, Others, Query, Ranked, Unmodelled};
+use tunnelguard::mesh::view::{ObjectKey, Others, Overlay, Query, Ranked, Unmodelled};
 use tunnelguard::mesh::{
     Dial, Labels, Mesh, MeshView, ServiceEntry, Sidecar, Speech, WorkloadEntry, simulate,
 };
@@ -21,15 +21,17 @@ use crate::support;
 
 /// Every object, whatever is asked.
 struct Everything {
-    entries: Vec<ServiceEntry>,
+    entries: Vec<(u64, ServiceEntry)>,
     others: Others,
 }
 
 impl Everything {
     fn ranked(&self) -> impl Iterator<Item = Ranked<'_>> {
-        (0..)
-            .zip(&self.entries)
-            .map(|(sequence, entry)| Ranked { entry, sequence })
+        let entries = self.entries.iter();
+        entries.map(|(sequence, entry)| Ranked {
+            entry,
+            sequence: *sequence,
+        })
     }
 }
 
@@ -60,8 +62,11 @@ fn entry() -> impl Strategy<Value = ServiceEntry> {
     strategies::entry(Noise::Silent).prop_map(|object| support::entry(&object))
 }
 
-const DIALLED: [&str; 5] = [
+const DIALLED: [&str; 7] = [
     "10.20.0.5",
+    // Of IPv6, and where a Sidecar listens that captures nothing.
+    "2001:db8::7",
+    "127.0.0.1",
     "10.20.1.7",
     "10.96.0.9",
     "10.244.0.7",
@@ -119,20 +124,42 @@ fn sidecar() -> impl Strategy<Value = Sidecar> {
         "default/my-company-proxy.com",
         "prod/my-company-proxy.com",
         "*/*.com",
+        "*/*",
+        "*/my-company-proxy.com",
         "~/my-company-proxy.com",
         "default/a.default.svc.cluster.local",
     ];
     let port = (
-        select(vec![3128, 8080]),
-        select(vec!["HTTP", "TCP", "TLS", "HTTP_PROXY", ""]),
+        select(vec![3128, 3128, 8080]),
+        select(vec!["HTTP", "TCP", "TLS", "HTTP_PROXY", "Mongo", "UDP", ""]),
     );
-    let listener = (prop::option::of(port), vec(select(hosts.to_vec()), 1..4));
+    let bind = select(vec![
+        json!({}),
+        json!({}),
+        json!({"captureMode": "NONE"}),
+        json!({"bind": "10.20.0.5"}),
+        json!({"bind": "0.0.0.0"}),
+    ]);
+    let listener = (
+        prop::option::weighted(0.7, port),
+        vec(select(hosts.to_vec()), 1..4),
+        bind,
+    );
     vec(listener, 1..3).prop_map(|listeners| {
-        let egress = listeners.into_iter().map(|(port, hosts)| match port {
-            Some((number, protocol)) => {
-                json!({"port": {"number": number, "protocol": protocol}, "hosts": hosts})
+        let egress = listeners.into_iter().map(|(port, hosts, mut egress)| {
+            egress["hosts"] = json!(hosts);
+            match port {
+                Some((number, protocol)) => {
+                    egress["port"] = json!({"number": number, "protocol": protocol});
+                }
+                // Istio refuses a `bind` without a port.
+                None => drop(
+                    egress
+                        .as_object_mut()
+                        .and_then(|egress| egress.remove("bind")),
+                ),
             }
-            None => json!({"hosts": hosts}),
+            egress
         });
         let egress: Vec<Value> = egress.collect();
         Sidecar::read(&json!({"metadata": {"name": "own"}, "spec": {"egress": egress}}))
@@ -166,35 +193,75 @@ proptest! {
 
     #[test]
     fn a_dial_ends_as_if_everything_was_looked_at(
-        mut entries in vec(prop_oneof![entry(), service()], 0..6),
-        ages in vec(prop::option::of(0..3i64), 6),
+        entries in vec(aged(), 0..8),
+        put_in in prop::option::of((aged(), any::<bool>())),
         outbound in outbound(),
-        sidecar in prop::option::of(sidecar()),
+        sidecars in (prop::option::of(sidecar()), prop::option::of(sidecar()), any::<bool>()),
         workloads in vec(workload(), 0..3),
         captures_dns in any::<bool>(),
     ) {
-        for (entry, age) in entries.iter_mut().zip(ages) {
-            entry.created = age;
-        }
+        let (earlier, sidecar, is_first) = sidecars;
         let mut view = MeshView::new();
-        entries.into_iter().for_each(|entry| view.upsert(entry));
-        sidecar.into_iter().for_each(|sidecar| view.upsert_sidecar(sidecar));
-        workloads.into_iter().for_each(|workload| view.upsert_workload_entry(workload));
-        let everything = Everything {
-            entries: view.entries().cloned().collect(),
-            others: view.others().clone(),
+        // One that another takes the place of, or none, before the entries or after them.
+        earlier.into_iter().for_each(|sidecar| view.upsert_sidecar(sidecar));
+        let place = |view: &mut MeshView| match &sidecar {
+            Some(sidecar) => view.upsert_sidecar(sidecar.clone()),
+            None => view.remove_sidecar("default", "own"),
         };
-        for version in [IstioVersion::OLDEST, IstioVersion::NEWEST] {
-            let environment = Environment { outbound, version, captures_dns, ..Environment::default() };
-            for dial in dials() {
-                let indexed = simulate(&view, &dial, &environment);
-                let all = simulate(&everything, &dial, &environment);
-                prop_assert_eq!(indexed.outcome, all.outcome, "{:?}", dial);
-                let by = |by: Option<Blame<'_>>| by.map(|by| by.entry.clone());
-                prop_assert_eq!(by(indexed.by), by(all.by), "{:?}", dial);
-            }
+        if is_first {
+            place(&mut view);
+        }
+        entries.iter().for_each(|entry| view.upsert(entry.clone()));
+        if !is_first {
+            place(&mut view);
+        }
+        workloads.into_iter().for_each(|workload| view.upsert_workload_entry(workload));
+        let stored = || (0..).zip(view.entries().cloned());
+        let everything = |entries| Everything { entries, others: view.others().clone() };
+        let environments = [IstioVersion::OLDEST, IstioVersion::NEWEST]
+            .map(|version| Environment { outbound, version, captures_dns, ..Environment::default() });
+        let Some((mut own, takes_a_place)) = put_in else {
+            return same(&view, &everything(stored().collect()), &environments);
+        };
+        // Under review, it is new or takes the place of a stored one.
+        let first = view.entries().find(|one| takes_a_place && one.registry == own.registry);
+        if let Some(first) = first {
+            own.name = first.name.clone();
+            own.namespace = first.namespace.clone();
+        }
+        let twin = stored().find(|(_, entry)| ObjectKey::of(entry) == ObjectKey::of(&own));
+        let mut all: Vec<(u64, ServiceEntry)> = stored().collect();
+        let sequence = twin.map_or(all.len() as u64, |(sequence, _)| sequence);
+        all.retain(|(known, _)| *known != sequence);
+        all.push((sequence, own.clone()));
+        same(&Overlay::with(&view, &own), &everything(all), &environments)?;
+    }
+}
+
+/// An entry or a Service, of which several were created in one second.
+fn aged() -> impl Strategy<Value = ServiceEntry> {
+    let age = prop::option::weighted(0.8, 0..3i64);
+    (prop_oneof![entry(), service()], age).prop_map(|(mut entry, age)| {
+        entry.created = age;
+        entry
+    })
+}
+
+fn same(
+    view: &dyn Mesh,
+    everything: &Everything,
+    environments: &[Environment<'_>],
+) -> Result<(), TestCaseError> {
+    for environment in environments {
+        for dial in dials() {
+            let indexed = simulate(view, &dial, environment);
+            let all = simulate(everything, &dial, environment);
+            prop_assert_eq!(indexed.outcome, all.outcome, "{:?}", dial);
+            let by = |by: Option<Blame<'_>>| by.map(|by| by.entry.clone());
+            prop_assert_eq!(by(indexed.by), by(all.by), "{:?}", dial);
         }
     }
+    Ok(())
 }
 
 fn dials() -> impl Iterator<Item = Dial> {
