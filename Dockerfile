@@ -1,13 +1,17 @@
 # One static binary on an empty base. How to build and verify it, and what is in it: image/README.md.
 #
-# The stage that builds runs on the platform that is built for: `--platform` chooses it.
-FROM rust:1.95.0-slim-bookworm AS build
+# The image of Rust with its compiler. A release pins it by digest: --build-arg RUST=rust@sha256:...
+ARG RUST=rust:1.95.0-slim-bookworm
+# The stage that builds runs on the machine's own platform; for another one it crosses over, nothing is emulated.
+FROM --platform=$BUILDPLATFORM $RUST AS build
 WORKDIR /build
+RUN cargo install --locked --version 0.7.7 cargo-auditable
+# amd64 or arm64, by `--platform`; the machine's own where nothing is said.
+ARG TARGETARCH
 # Of the newest commit: what is built from it has no other time in it.
 ARG SOURCE_DATE_EPOCH=0
-RUN cargo install --locked --version 0.7.7 cargo-auditable
 COPY . .
-RUN image/build.sh /image
+RUN export ARCH=$TARGETARCH; image/cross.sh && image/build.sh /image
 
 FROM scratch
 ARG VERSION=0.1.0

