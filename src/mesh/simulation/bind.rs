@@ -49,7 +49,15 @@ pub(super) fn binds(
     if port.protocol.is_http() || query.scope.own_port().is_some() {
         return vec![Bind::Anywhere];
     }
-    let endpoints = host_endpoints(mesh, entry, host, port, query.scope.is_newer);
+    let endpoints: BTreeSet<&str> = match (is_service, entry.endpoints.is_empty()) {
+        (false, _) => host_endpoints(mesh, entry, host, port, query.scope.is_newer),
+        // Those of its EndpointSlices: as measured, not the WorkloadEntries that it selects.
+        (true, false) => {
+            let own = of_entry(mesh, entry, port, host).into_iter();
+            own.map(|(address, _)| address).collect()
+        }
+        (true, true) => BTreeSet::new(),
+    };
     // A headless Service without endpoints listens nowhere, on either measured version, nor does an entry
     // whose selector selects nobody.
     if endpoints.is_empty() && !is_service && entry.workload_selector.is_none() {

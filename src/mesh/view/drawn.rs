@@ -1,13 +1,13 @@
 //! Entries that other objects draw to an address.
 //!
-//! With resolution NONE and no address of its own, a TCP entry, or a headless Service, listens on the endpoints
-//! of its hosts, and other objects may bring these (`buildSidecarOutboundListeners` in
+//! With resolution NONE and no address of its own, a TCP entry listens on the endpoints of its hosts, and
+//! other entries and WorkloadEntries may bring these (`buildSidecarOutboundListeners` in
 //! `pilot/pkg/networking/core/listener.go`). No lane tells where such an entry stands.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use crate::mesh::service_entry::{Resolution, ServiceEntry};
+use crate::mesh::service_entry::{Registry, Resolution, ServiceEntry};
 
 use super::index::take_out;
 
@@ -54,7 +54,8 @@ fn endpoints(entry: &ServiceEntry) -> impl Iterator<Item = IpAddr> {
 /// Whether endpoints of its hosts say where an entry listens.
 pub(super) fn is_drawn(entry: &ServiceEntry, port: u16) -> bool {
     let mut addresses = entry.addresses.iter();
-    entry.resolution == Resolution::None
+    entry.registry == Registry::Istio
+        && entry.resolution == Resolution::None
         && entry.port(port).is_some()
         && (entry.addresses.is_empty() || addresses.any(|written| &*written.text == "0.0.0.0"))
 }

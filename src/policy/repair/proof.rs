@@ -193,7 +193,13 @@ fn other_dials(
     let claims = claims.filter(|claim| claim.port.index == port.index);
     addresses.extend(claims.flat_map(|claim| addresses_of(&claim.proxy, entry)));
     for namespace in rivals {
-        dials.extend(addresses.iter().map(|address| plain(namespace, *address)));
+        // What an HTTP port answers with 404 may be closed then: whatever it lets pass must not be.
+        let unparsed = |address| Dial {
+            speech: Speech::ConnectHttp10,
+            ..plain(namespace, address)
+        };
+        let addresses = addresses.iter().copied();
+        dials.extend(addresses.flat_map(|address| [plain(namespace, address), unparsed(address)]));
     }
     Some(dials.into_iter().map(|dial| (dial, false)).collect())
 }

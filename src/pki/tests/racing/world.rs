@@ -7,6 +7,7 @@ use time::Duration;
 use super::model::{Cluster, HEARING, Replica, read};
 use crate::pki::Authorities;
 use crate::pki::authorities::Kept;
+use crate::pki::plan::leaf::Serving;
 
 /// Longer, nobody goes without looking at the cluster: a connection that says nothing is cut by then.
 pub(super) const SILENCE: Duration = Duration::minutes(5);
@@ -97,26 +98,46 @@ impl World {
                 cluster.wronged = Some(cluster.now);
             }
         }
-        let wronged = self
-            .cluster
-            .bundles
-            .iter()
-            .any(|bundle| bundle.object == "nobody");
-        if wronged {
+        if self.is_wrong() {
             self.cluster.wronged = Some(self.cluster.now);
         }
     }
 
-    /// Time passes. Nobody has seen the cluster longer ago than a silence lasts; and after days, everybody
-    /// looks at once.
+    /// Whether others have changed a bundle, or what they did is not over: a certificate is served that their
+    /// change, with the Secret lost at the same time, took the trust from.
+    fn is_wrong(&self) -> bool {
+        let Cluster {
+            bundles,
+            wronged,
+            now,
+            ..
+        } = &self.cluster;
+        let is_trusted = |serving: &Serving| {
+            let authority = serving.authority.pem();
+            let mut bundles = bundles.iter();
+            bundles.all(|bundle| bundle.object.contains(&authority))
+        };
+        let mut served = self
+            .replicas
+            .iter()
+            .filter_map(|replica| replica.serving.as_ref());
+        let was_wrong = wronged.is_some_and(|put_right| *now - put_right <= HEARING);
+        bundles.iter().any(|bundle| bundle.object == "nobody")
+            || (was_wrong && !served.all(is_trusted))
+    }
+
+    /// Time passes. Whose certificate has ended is not asked any more. Nobody has seen the cluster longer ago than a
+    /// silence lasts; and after days, everybody looks at once.
     pub(super) fn pass(&mut self, time: Duration) {
         self.cluster.now += time;
+        let now = self.cluster.now;
         for replica in &mut self.replicas {
-            let is_old = replica
-                .view
-                .as_ref()
-                .is_some_and(|view| self.cluster.now - view.at > SILENCE);
-            if is_old {
+            let serving = replica.serving.as_ref();
+            if serving.is_some_and(|serving| serving.not_after <= now) {
+                (replica.serving, replica.ready) = (None, None);
+            }
+            let view = replica.view.as_ref();
+            if view.is_some_and(|view| now - view.at > SILENCE) {
                 replica.observe(&self.cluster);
                 replica.renew(&self.cluster, 0.5);
             }
