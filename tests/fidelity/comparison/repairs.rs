@@ -152,6 +152,7 @@ impl Comparison<'_> {
             before
                 .iter()
                 .flat_map(|one| reviewed(mesh, &one.dial))
+                .flat_map(|dial| [unparsed(&dial), dial])
                 .any(|dial| {
                     let before = simulate(mesh, &dial, &environment).outcome;
                     let after = simulate(repaired, &dial, &environment).outcome;
@@ -190,6 +191,14 @@ impl Comparison<'_> {
                 format!("{dial} meets {then} then, {once} before")
             })
         })
+    }
+}
+
+/// The dial of a client that does not speak HTTP/1.1, which an HTTP port lets pass.
+fn unparsed(dial: &Dial) -> Dial {
+    Dial {
+        speech: Speech::ConnectHttp10,
+        ..dial.clone()
     }
 }
 

@@ -60,6 +60,7 @@ impl World {
     }
 
     pub(super) fn happen(&mut self, event: Event) {
+        let was_wrong = self.is_wrong();
         let Self { cluster, replicas } = self;
         let count = replicas.len();
         match event {
@@ -98,7 +99,7 @@ impl World {
                 cluster.wronged = Some(cluster.now);
             }
         }
-        if self.is_wrong() {
+        if self.is_wrong() || (was_wrong && self.serves_untrusted()) {
             self.cluster.wronged = Some(self.cluster.now);
         }
     }
@@ -112,18 +113,20 @@ impl World {
             now,
             ..
         } = &self.cluster;
-        let is_trusted = |serving: &Serving| {
-            let authority = serving.authority.pem();
-            let mut bundles = bundles.iter();
-            bundles.all(|bundle| bundle.object.contains(&authority))
-        };
-        let mut served = self
-            .replicas
-            .iter()
-            .filter_map(|replica| replica.serving.as_ref());
         let was_wrong = wronged.is_some_and(|put_right| *now - put_right <= HEARING);
         bundles.iter().any(|bundle| bundle.object == "nobody")
-            || (was_wrong && !served.all(is_trusted))
+            || (was_wrong && self.serves_untrusted())
+    }
+
+    fn serves_untrusted(&self) -> bool {
+        let is_trusted = |serving: &Serving| {
+            let authority = serving.authority.pem();
+            let mut bundles = self.cluster.bundles.iter();
+            bundles.all(|bundle| bundle.object.contains(&authority))
+        };
+        let served = self.replicas.iter();
+        let mut served = served.filter_map(|replica| replica.serving.as_ref());
+        !served.all(is_trusted)
     }
 
     /// Time passes. Whose certificate has ended is not asked any more. Nobody has seen the cluster longer ago than a
