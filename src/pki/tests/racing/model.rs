@@ -104,6 +104,22 @@ impl Cluster {
         }
     }
 
+    /// Whether the authority that signs in a Secret was ever trusted by both.
+    pub(super) fn has_trusted(&self, secret: &Secret) -> bool {
+        let Kept::Authorities(authorities) = read(secret) else {
+            return true;
+        };
+        let authority = authorities.signing.root().pem();
+        let current = self.bundles.clone().map(|bundle| bundle.object);
+        let all = self
+            .before
+            .iter()
+            .map(|(bundles, _)| bundles)
+            .chain([&current]);
+        let mut all = all.map(|bundles| bundles.iter().all(|bundle| bundle.contains(&authority)));
+        all.any(|trusted| trusted)
+    }
+
     /// What an API server may take the bundles for, of all that was not over by `since`.
     pub(super) fn heard(&self, since: OffsetDateTime) -> Vec<[String; 2]> {
         let current = self.bundles.clone().map(|bundle| bundle.object);

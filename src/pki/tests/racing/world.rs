@@ -79,7 +79,10 @@ impl World {
             }
             Event::LoseSecret => cluster.write_secret(cluster.secret.number, None),
             Event::RestoreSecret(age) => {
-                let mut backups = cluster.backups.iter().rev();
+                // Of an authority that was in use: one that nobody ever trusted is younger than what replicas
+                // serve, and is taken for the next one.
+                let backups = cluster.backups.iter().rev();
+                let mut backups = backups.filter(|secret| cluster.has_trusted(secret));
                 if let Some(secret) = backups.nth(age).cloned() {
                     cluster.write_secret(cluster.secret.number, secret);
                 }
