@@ -74,9 +74,9 @@ impl Surroundings {
     ///
     /// HTTP/2 has a message for it that loses nothing (GOAWAY, RFC 9113 §6.8), so it is sent as
     /// soon as the server leaves, somebody waits for a place or the connection's own is needed, or
-    /// once the connection is open if that is later. HTTP/1 has only `Connection: close` on an answer, and closing: a request on
-    /// the wire at that moment is lost, so what rests is let rest until the end, or until its place
-    /// is needed.
+    /// once the connection is open if that is later. HTTP/1 has only `Connection: close` on an
+    /// answer, and closing: a request on the wire at that moment is lost, so what rests is let rest
+    /// until the end, or until its place is needed.
     async fn told_to_end(&mut self, protocol: Protocol, activity: &Activity) {
         match protocol {
             Protocol::Http1 => {

@@ -3,7 +3,8 @@
 //! The kubelet's probes do not verify certificates, and must be answered while the webhook's own
 //! listener drains: hence not a path beside `/validate`.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -12,7 +13,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-
 use time::OffsetDateTime;
 
 use super::{

@@ -9,8 +9,10 @@ pub(super) const FIELD_MANAGER: &str = "tunnelguard";
 /// 10 s, see `leadership`).
 pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
-/// After failures the next attempt waits twice as long each time, half a minute at most.
-pub(super) const MOST_DOUBLINGS: u32 = 5;
+/// How long the next attempt waits after so many failures: twice as long each time, 32 times `pause` at most.
+pub(super) fn backed_off(pause: Duration, failures: u32) -> Duration {
+    pause * (1 << failures.min(5))
+}
 
 /// What was told last, of what keeps somebody from going on.
 #[derive(Default)]

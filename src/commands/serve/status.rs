@@ -15,7 +15,7 @@ use crate::discovery::watch::told_with_cause;
 use crate::policy::spec::{API_VERSION, KIND};
 use crate::server::metrics::Metrics;
 
-use super::attempts::{FIELD_MANAGER, MOST_DOUBLINGS, Told, WRITE_LIMIT};
+use super::attempts::{FIELD_MANAGER, Told, WRITE_LIMIT, backed_off};
 use super::policies::{Policies, StatusToWrite};
 
 /// How long to rest after each round: whoever writes the same statuses against us does not keep the API
@@ -58,8 +58,8 @@ impl StatusWriter {
                         _ = leads.changed() => {}
                     }
                 } else {
-                    sleep(PAUSE * (1 << failures)).await;
-                    failures = (failures + 1).min(MOST_DOUBLINGS);
+                    sleep(backed_off(PAUSE, failures)).await;
+                    failures = failures.saturating_add(1);
                 }
             }
         });

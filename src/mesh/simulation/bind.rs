@@ -49,17 +49,17 @@ pub(super) fn binds(
     if port.protocol.is_http() || query.scope.own_port().is_some() {
         return vec![Bind::Anywhere];
     }
-    let endpoints: BTreeSet<&str> = match (is_service, entry.endpoints.is_empty()) {
-        (false, _) => host_endpoints(mesh, entry, host, port, query.scope.is_newer),
+    // A headless Service without endpoints listens nowhere, on either measured version, nor does an entry
+    // whose selector selects nobody.
+    let endpoints: BTreeSet<&str> = match is_service {
+        true if entry.endpoints.is_empty() => return Vec::new(),
         // Those of its EndpointSlices: as measured, not the WorkloadEntries that it selects.
-        (true, false) => {
+        true => {
             let own = of_entry(mesh, entry, port, host).into_iter();
             own.map(|(address, _)| address).collect()
         }
-        (true, true) => BTreeSet::new(),
+        false => host_endpoints(mesh, entry, host, port, query.scope.is_newer),
     };
-    // A headless Service without endpoints listens nowhere, on either measured version, nor does an entry
-    // whose selector selects nobody.
     if endpoints.is_empty() && !is_service && entry.workload_selector.is_none() {
         return vec![Bind::Anywhere];
     }

@@ -5,6 +5,8 @@
 //! `pilot/pkg/model/sidecar.go`): the first entry of the host, joined by the ports of the others
 //! where they may join. That is how a listener can lose its cluster.
 
+use std::collections::BTreeSet;
+
 use crate::mesh::protocol::Protocol;
 use crate::mesh::service_entry::{Port, Registry, Resolution, ServiceEntry};
 use crate::mesh::view::{Mesh, Ranked, SidecarScope};
@@ -80,7 +82,7 @@ pub(crate) fn resolve<'a>(
     if base.entry.registry == Registry::Kubernetes && base.entry.resolution == Resolution::Static {
         return kubernetes::behind(mesh, &rivals, base.entry, port, service, dial);
     }
-    let mut sharing = rivals.clone();
+    let mut sharing = rivals;
     sharing.retain(|rival| rival.entry.namespace == owner.entry.namespace);
     let lead = |base: &ServiceEntry, port: &Port| match base.resolution {
         Resolution::None => original_destination(base, dial, behaviour),
@@ -119,7 +121,7 @@ fn cached_for_others<'a>(
     port: &Port,
     other: &'a ServiceEntry,
 ) -> Option<(&'a ServiceEntry, &'a Port)> {
-    if other.namespace != base.namespace || sorted(&other.export_to) == sorted(&base.export_to) {
+    if is_exported_alike(other, base) {
         return None;
     }
     let its = other.port(port.number)?;
@@ -195,11 +197,12 @@ fn may_join(base: &ServiceEntry, other: &ServiceEntry, behaviour: Behaviour) -> 
         || (base.resolution == other.resolution
             && base.labels == other.labels
             && base.workload_selector == other.workload_selector
-            && sorted(&base.export_to) == sorted(&other.export_to))
+            && is_exported_alike(base, other))
 }
 
-fn sorted(list: &[Box<str>]) -> std::collections::BTreeSet<&str> {
-    list.iter().map(|item| &**item).collect()
+fn is_exported_alike(one: &ServiceEntry, other: &ServiceEntry) -> bool {
+    let [one, other] = [one, other].map(|entry| entry.export_to.iter().collect::<BTreeSet<_>>());
+    one == other
 }
 
 /// An ORIGINAL_DST cluster forwards to the address dialled; newer Istio moves it to `targetPort`.

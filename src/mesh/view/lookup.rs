@@ -182,11 +182,11 @@ impl MeshView {
         if is_tls && entry.resolution == Resolution::DynamicDns {
             return true;
         }
-        let mut hosts = entry.hosts.iter();
-        let is_newer = query.scope.is_newer;
         if is_certain {
             return false;
         }
+        let mut hosts = entry.hosts.iter();
+        let is_newer = query.scope.is_newer;
         if query.captures_dns && hosts.any(|host| entry.is_given_address(host, is_newer)) {
             return true;
         }

@@ -64,7 +64,7 @@ pub(super) fn play(plane: &ControlPlane) {
 
     let trusted = bundles(plane);
     let before = Unanswered::until_now(plane);
-    let users = begin_users(plane);
+    let users = Users::begin_apart(plane, "helm-upgrade", USERS);
     helm(plane, directory.path(), UPGRADE);
     let deployment = stored(plane, "deployment/tunnelguard");
     assert_eq!(
@@ -101,19 +101,6 @@ pub(super) fn play(plane: &ControlPlane) {
     );
     chart::remove(plane);
     plane.forget_authority();
-}
-
-/// Each in a namespace, since the replicas see the mesh, in which entries of one host would be about each other.
-fn begin_users(plane: &ControlPlane) -> Users {
-    let namespaces: Vec<String> = (0..USERS)
-        .map(|user| format!("helm-upgrade-{user}"))
-        .collect();
-    for name in &namespaces {
-        plane.apply(&format!(
-            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"
-        ));
-    }
-    Users::begin_in(plane, &namespaces)
 }
 
 fn helm(plane: &ControlPlane, directory: &Path, words: &str) {

@@ -59,16 +59,7 @@ pub(super) fn play(plane: &ControlPlane) {
     stage.await_reviews(|| are_asked(&guards));
     let before = Unanswered::until_now(plane);
     let dialled = balancer.dialled();
-    // The replicas see the mesh, in which two entries of one host would be about each other.
-    let namespaces: Vec<String> = (0..USERS)
-        .map(|user| format!("self-managed-{user}"))
-        .collect();
-    for name in &namespaces {
-        plane.apply(&format!(
-            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"
-        ));
-    }
-    let users = Users::begin_in(plane, &namespaces);
+    let users = Users::begin_apart(plane, "self-managed", USERS);
     let callers = [(); CALLERS].map(|()| call(plane, stage.address));
 
     // Another authority.

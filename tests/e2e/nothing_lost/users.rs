@@ -28,8 +28,20 @@ impl Users {
         Self::begin_in(plane, &vec![namespace.to_owned(); count])
     }
 
+    /// So many, each in a namespace of their own: to replicas that see the mesh, entries of one host would be
+    /// about each other.
+    pub(super) fn begin_apart(plane: &ControlPlane, prefix: &str, count: usize) -> Self {
+        let namespaces: Vec<String> = (0..count).map(|user| format!("{prefix}-{user}")).collect();
+        for name in &namespaces {
+            plane.apply(&format!(
+                "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"
+            ));
+        }
+        Self::begin_in(plane, &namespaces)
+    }
+
     /// One for each of these namespaces.
-    pub(super) fn begin_in(plane: &ControlPlane, namespaces: &[String]) -> Self {
+    fn begin_in(plane: &ControlPlane, namespaces: &[String]) -> Self {
         let mut users = Self {
             runtime: one_thread(),
             tally: Arc::default(),

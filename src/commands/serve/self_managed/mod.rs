@@ -26,7 +26,7 @@ use crate::server::tls::ServingCertificate;
 
 pub(super) use arguments::{SelfManagedArguments, Settings};
 
-use super::attempts::{MOST_DOUBLINGS, Told};
+use super::attempts::{Told, backed_off};
 use super::cluster::Cluster;
 use view::{Seen, View};
 use writing::{KINDS, Writer};
@@ -137,7 +137,7 @@ impl SelfManaged {
 
     async fn pause(&mut self) {
         if self.failures > 0 {
-            return sleep(LOOK * (1 << self.failures.min(MOST_DOUBLINGS))).await;
+            return sleep(backed_off(LOOK, self.failures)).await;
         }
         tokio::select! {
             () = sleep(LOOK) => {}
