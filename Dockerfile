@@ -5,13 +5,18 @@ ARG RUST=rust:1.95.0-slim-bookworm
 # The stage that builds runs on the machine's own platform; for another one it crosses over, nothing is emulated.
 FROM --platform=$BUILDPLATFORM $RUST AS build
 WORKDIR /build
-RUN cargo install --locked --version 0.7.7 cargo-auditable
+RUN cargo install --locked --version 0.7.7 cargo-auditable && \
+    cargo install --locked --version 0.1.0 auditable2cdx
 # amd64 or arm64, by `--platform`; the machine's own where nothing is said.
 ARG TARGETARCH
 # Of the newest commit: what is built from it has no other time in it.
 ARG SOURCE_DATE_EPOCH=0
 COPY . .
 RUN export ARCH=$TARGETARCH; image/cross.sh && image/build.sh /image
+
+# What is in it, to be written into a directory: `--target sbom --output .`
+FROM scratch AS sbom
+COPY --from=build /image.cdx.json /tunnelguard.cdx.json
 
 FROM scratch
 ARG VERSION=0.1.0

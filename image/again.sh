@@ -16,7 +16,7 @@ env --unset CARGO_TARGET_DIR CARGO_HOME="$work/cargo" "$work/some/other/place/im
 layer() {
 	tar --directory "$1" --sort=name --numeric-owner --create LICENSE tunnelguard | sha256sum | cut -d' ' -f1
 }
-cmp "$first/tunnelguard" "$work/again/tunnelguard" && [ "$(layer "$first")" = "$(layer "$work/again")" ] || {
+cmp "$first/tunnelguard" "$work/again/tunnelguard" && cmp "$first.cdx.json" "$work/again.cdx.json" && [ "$(layer "$first")" = "$(layer "$work/again")" ] || {
 	echo "image: built elsewhere, it is another one" >&2
 	exit 1
 }

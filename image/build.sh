@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the image's files into the directory $1: what the Dockerfile does, with nothing but Rust, a C compiler and
-# cargo-auditable. ARCH=amd64 or arm64 is for whom; where that is not this machine's, image/cross.sh installs what it
+# Builds the image's files into the directory $1, and what is in them into the file $1.cdx.json: what the Dockerfile
+# does, with nothing but Rust, a C compiler, cargo-auditable and auditable2cdx. ARCH=amd64 or arm64 is for whom; where that is not this machine's, image/cross.sh installs what it
 # takes. PROFILE=dev builds it faster, larger and slower.
 set -euo pipefail
 out=$1
@@ -38,4 +38,7 @@ cargo auditable build --locked --profile "$profile" --target "$target" --bin tun
 mkdir -p "$out"
 install -m 0755 "$CARGO_TARGET_DIR/$target/${profile/#dev/debug}/tunnelguard" "$out/tunnelguard"
 install -m 0644 LICENSE "$out/LICENSE"
+# Read back from the binary, so that it is about this one. There is no address to download it from, and in its purl a
+# `?` would have to stand before that.
+auditable2cdx "$out/tunnelguard" | sed 's/&download_url=redacted//' >"$out.cdx.json"
 touch --date="@${SOURCE_DATE_EPOCH:-0}" "$out/tunnelguard" "$out/LICENSE" "$out"
