@@ -10,8 +10,9 @@
 )]
 
 mod pods;
+mod resident;
 
-use std::process::Command;
+use std::process::{self, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
@@ -181,16 +182,8 @@ fn gone() -> Response {
     Body::from(format!("{event}\n")).into_response()
 }
 
-/// Resident memory in MiB: now (`VmRSS`), or at the most (`VmHWM`).
-fn resident(what: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(what));
-    let kib: f64 = line
-        .unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
-    kib / 1024.0
+/// As [`resident::mib`], of this process.
+fn resident(line: &str) -> f64 {
+    let [size] = resident::mib(process::id(), [line]);
+    size
 }

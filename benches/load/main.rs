@@ -9,6 +9,8 @@ mod comparison;
 mod entry;
 mod memory;
 mod plot;
+#[path = "../resident/mod.rs"]
+mod resident;
 mod servers;
 mod slice;
 mod traffic;

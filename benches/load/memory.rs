@@ -5,6 +5,7 @@ use std::iter::successors;
 use tokio::task::JoinSet;
 
 use crate::callers::{Caller, Way};
+use crate::resident;
 use crate::servers::{Certificate, Serving};
 use crate::traffic::{Call, Calls, broken, of_a_mesh};
 
@@ -20,8 +21,8 @@ pub(crate) async fn watch(
     println!(
         "\nResident memory of a fresh server; goal: 15 MiB at most before the first review.\n"
     );
-    println!("{:>10}   MiB", "reviews");
-    println!("{:>10}   {:.1}", 0, resident(&server)?);
+    println!("{:>10}   MiB, anonymous", "reviews");
+    print(&server, 0);
 
     let mut callers = Caller::connect(&server, Way::KeptAlive, callers).await?;
     let mut asked = 0;
@@ -30,13 +31,14 @@ pub(crate) async fn watch(
     for look in looks.chain([reviews]) {
         callers = ask(callers, &calls, look - asked).await?;
         asked = look;
-        println!("{asked:>10}   {:.1}", resident(&server)?);
+        print(&server, asked);
     }
     Ok(())
 }
 
-fn resident(server: &Serving) -> anyhow::Result<f64> {
-    Ok(server.metric("process_resident_memory_bytes")? / f64::from(1 << 20))
+fn print(server: &Serving, reviews: usize) {
+    let [resident, anonymous] = resident::mib(server.process(), ["VmRSS", "RssAnon"]);
+    println!("{reviews:>10}   {resident:.1}, {anonymous:.1}");
 }
 
 /// Asks so many reviews, shared out among the callers.

@@ -119,6 +119,11 @@ impl Serving {
         })
     }
 
+    /// Its number.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A series of its metrics.
     pub(crate) fn metric(&self, series: &str) -> anyhow::Result<f64> {
         let mut stream = TcpStream::connect(self.health)?;

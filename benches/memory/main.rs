@@ -13,6 +13,8 @@
 mod entry;
 #[path = "../pods/mod.rs"]
 mod pods;
+#[path = "../resident/mod.rs"]
+mod resident;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -176,13 +178,7 @@ struct Serving(Child);
 
 impl Serving {
     fn print(&self, when: &str) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let mib = |what: &str| {
-            let line = status.lines().find(|line| line.starts_with(what)).unwrap();
-            let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-            kib / 1024.0
-        };
-        let [now, anonymous, most] = ["VmRSS:", "RssAnon:", "VmHWM:"].map(mib);
+        let [now, anonymous, most] = resident::mib(self.0.id(), ["VmRSS", "RssAnon", "VmHWM"]);
         println!("{when:>15}   {now:.0}, {anonymous:.0}; {most:.0} at the most");
     }
 }
