@@ -47,12 +47,14 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 /// The answer about an object that could not be judged.
 pub(super) fn not_judged(webhook: Webhook, on_failure: OnFailure, object: &str) -> Outcome {
     const REPORT: &str = "This is a bug in tunnelguard: please report it in its issue tracker, with the object that was applied";
+    // As docs/operations.md has it. A denial may be longer than a warning, and whoever is stopped needs it.
+    const WAY_OUT: &str = "An administrator takes tunnelguard out of the way with: kubectl delete validatingwebhookconfiguration,mutatingwebhookconfiguration tunnelguard";
     let object = one_line(object, OBJECT_CHARACTERS);
     let audit = vec![("decision", Decision::Failed.name().to_owned())];
     let answer = match (webhook, on_failure) {
         (Webhook::Validate, OnFailure::Deny) => Answer {
             denial: Some(Denial::internal_error(format!(
-                "tunnelguard failed on {object}: it could not be judged, so it is refused. {REPORT}"
+                "tunnelguard failed on {object}: it could not be judged, so it is refused. {REPORT}. {WAY_OUT}"
             ))),
             audit,
             ..Answer::default()
@@ -80,7 +82,11 @@ mod tests {
     use crate::admission::outcome::Outcome;
     use crate::admission::record::{Decision, Record};
     use crate::admission::request::parse;
+    use crate::admission::response::{LINE_CHARACTERS, WARNING_CHARACTERS};
     use crate::admission::review::answered;
+
+    const WAY_OUT: &str =
+        ": kubectl delete validatingwebhookconfiguration,mutatingwebhookconfiguration tunnelguard";
 
     fn ask(webhook: Webhook, on_failure: OnFailure, judge: fn() -> Outcome) -> (Value, Record) {
         ask_about("x", webhook, on_failure, judge)
@@ -122,21 +128,22 @@ mod tests {
             assert_eq!(response["auditAnnotations"], json!({"decision": "failed"}));
             assert_eq!(record.decision, Decision::Failed);
             assert_eq!(record.failure.as_deref(), Some("boom"));
-            let said = if allowed {
+            let (said, most) = if allowed {
                 assert_eq!(response["status"], Value::Null, "{case}");
                 assert_eq!(response["warnings"].as_array().map(Vec::len), Some(1));
-                &response["warnings"][0]
+                (&response["warnings"][0], WARNING_CHARACTERS)
             } else {
                 assert_eq!(response["warnings"], Value::Null, "{case}");
                 assert_eq!(response["status"]["code"], 500, "{case}");
                 assert_eq!(response["status"]["reason"], "InternalError", "{case}");
-                &response["status"]["message"]
+                (&response["status"]["message"], LINE_CHARACTERS)
             };
             let said = said.as_str().unwrap();
+            assert_eq!(said.ends_with(WAY_OUT), !allowed, "{said}");
             assert!(said.contains(object), "{said}");
             assert!(said.contains("please report it"), "{said}");
             assert!(
-                !said.ends_with('…') && !said.contains('\n') && said.chars().count() <= 256,
+                !said.ends_with('…') && !said.contains('\n') && said.chars().count() <= most,
                 "{said}"
             );
         }

@@ -34,7 +34,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the admission webhook.
-    Serve(serve::Arguments),
+    // Boxed: it has many times the flags of the others.
+    Serve(Box<serve::Arguments>),
     /// Judge ServiceEntries, and Services in front of proxies, in files.
     Lint(lint::Arguments),
     /// Predict what a sidecar does with one connection, and because of whom.
@@ -103,7 +104,7 @@ pub fn mesh_of(text: &str) -> MeshView {
 
 fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::Serve(arguments) => serve::run(arguments, out),
+        Command::Serve(arguments) => serve::run(*arguments, out),
         Command::Lint(arguments) => lint::run(&arguments, cli.format, out),
         Command::Trace(arguments) => trace::run(&arguments, cli.format, out),
         Command::Explain(arguments) => explain::run(&arguments, cli.format, out),

@@ -11,10 +11,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
 
 use super::{
     ServingPair,
+    expected::Expected,
     pem_file::{CertificateFileError, PemFile},
 };
 
@@ -22,13 +24,17 @@ use super::{
 /// k8s.io/kubernetes/pkg/apis/core/types.go).
 const SIZE_LIMIT: u64 = 1 << 20;
 
-/// A certificate file and a key file, and what was last seen in them.
+/// A certificate file and a key file, what they are held to, and what was last seen in them.
 ///
 /// Reading blocks, on a network file system for as long as that does.
 #[derive(Debug)]
 pub struct CertificateFiles {
     certificate: PathBuf,
     key: PathBuf,
+    /// Who may have signed the certificate.
+    authorities: Option<PathBuf>,
+    /// The name or address that is dialled.
+    name: Option<ServerName<'static>>,
     /// What was last accepted or reported.
     tried: Option<Seen>,
     /// What the last poll saw, if that differs from `tried`.
@@ -42,15 +48,33 @@ impl CertificateFiles {
         Self {
             certificate,
             key,
+            authorities: None,
+            name: None,
             tried: None,
             unsettled: None,
         }
     }
 
+    /// Takes a certificate only if it is for this name or address.
+    #[must_use]
+    pub fn for_name(mut self, name: ServerName<'static>) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Takes a certificate only if it leads to an authority of this file, in PEM, which is read together with the
+    /// others.
+    #[must_use]
+    pub fn signed_by(mut self, authorities: PathBuf) -> Self {
+        self.authorities = Some(authorities);
+        self
+    }
+
     /// Reads the pair as it is.
     ///
     /// # Errors
-    /// If a file cannot be read, or a client would refuse the pair at `now`.
+    /// If a file cannot be read, or a client would refuse the pair at `now`, or one that dials the name or trusts
+    /// the authorities, where these are given.
     pub fn load(&mut self, now: OffsetDateTime) -> Result<ServingPair, CertificateFileError> {
         let seen = self.look();
         self.settle(seen, now)
@@ -86,6 +110,7 @@ impl CertificateFiles {
         Seen {
             certificate: read(&self.certificate),
             key: read(&self.key),
+            authorities: self.authorities.as_deref().map(read),
         }
     }
 
@@ -96,23 +121,32 @@ impl CertificateFiles {
     ) -> Result<ServingPair, CertificateFileError> {
         self.unsettled = None;
         let seen = self.tried.insert(seen);
-        let certificate = PemFile {
-            path: &self.certificate,
-            content: seen.certificate.as_ref().map_err(Clone::clone)?,
+        let certificate = pem_file(&self.certificate, &seen.certificate)?;
+        let key = pem_file(&self.key, &seen.key)?;
+        let authorities = self.authorities.as_deref().zip(seen.authorities.as_ref());
+        let authorities = authorities.map(|(path, read)| pem_file(path, read));
+        let expected = Expected {
+            name: self.name.as_ref(),
+            authorities: authorities.transpose()?,
         };
-        let key = PemFile {
-            path: &self.key,
-            content: seen.key.as_ref().map_err(Clone::clone)?,
-        };
-        ServingPair::from_pem(certificate, key, now)
+        ServingPair::from_pem(certificate, key, expected, now)
     }
 }
 
-/// Both files as one look found them: the bytes, or why there are none.
+/// What a look found in a file: the bytes, or why there are none.
+type Content = Result<Vec<u8>, CertificateFileError>;
+
+/// The files as one look found them.
 #[derive(PartialEq, Eq)]
 struct Seen {
-    certificate: Result<Vec<u8>, CertificateFileError>,
-    key: Result<Vec<u8>, CertificateFileError>,
+    certificate: Content,
+    key: Content,
+    authorities: Option<Content>,
+}
+
+fn pem_file<'a>(path: &'a Path, content: &'a Content) -> Result<PemFile<'a>, CertificateFileError> {
+    let content = content.as_ref().map_err(Clone::clone)?;
+    Ok(PemFile { path, content })
 }
 
 /// Without the content: one of the files is a secret.
@@ -121,11 +155,11 @@ impl fmt::Debug for Seen {
         let mut seen = f.debug_struct("Seen");
         seen.field("certificate", &self.certificate.as_ref().map(Vec::len));
         seen.field("key", &self.key.as_ref().map(Vec::len));
-        seen.finish()
+        seen.finish_non_exhaustive()
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CertificateFileError> {
+fn read(path: &Path) -> Content {
     let problem = |problem: &str| CertificateFileError {
         path: path.to_owned(),
         problem: problem.to_owned(),

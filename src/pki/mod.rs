@@ -9,6 +9,7 @@
 
 pub mod authorities;
 pub mod authority;
+mod expected;
 pub mod files;
 mod leaf;
 mod pem_file;

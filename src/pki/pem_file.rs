@@ -37,6 +37,10 @@ const CHAIN: Wanted = Wanted {
     content: "the PEM certificate chain, leaf first,",
     command: "x509",
 };
+const AUTHORITIES: Wanted = Wanted {
+    content: "the PEM certificates of authorities",
+    command: "x509",
+};
 const KEY: Wanted = Wanted {
     content: "the leaf's PEM private key",
     command: "pkey",
@@ -61,6 +65,14 @@ impl PemFile<'_> {
                 "holds a private key and no certificate; exchange the two paths, or write the \
                  PEM certificate chain, leaf first, into it",
             )),
+        }
+    }
+
+    /// The certificates of authorities.
+    pub(super) fn authorities(self) -> Result<Vec<CertificateDer<'static>>, CertificateFileError> {
+        match self.sections(&AUTHORITIES)?.chain {
+            none if none.is_empty() => Err(self.lacks("CERTIFICATE", &AUTHORITIES)),
+            found => Ok(found),
         }
     }
 

@@ -10,6 +10,7 @@ use rustls::{
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
+use super::expected::Expected;
 use super::pem_file::{CertificateFileError, PemFile};
 
 /// A certificate chain and its key as rustls serves them.
@@ -30,6 +31,7 @@ impl ServingPair {
     pub(super) fn from_pem(
         certificate: PemFile<'_>,
         key: PemFile<'_>,
+        expected: Expected<'_>,
         now: OffsetDateTime,
     ) -> Result<Self, CertificateFileError> {
         let chain = certificate.chain()?;
@@ -55,6 +57,7 @@ impl ServingPair {
                  machine's clock if the certificate should still be valid"
             )));
         }
+        expected.check(certificate, &chain, now)?;
         Ok(Self {
             certified_key: Arc::new(CertifiedKey::new(chain, signing_key)),
             not_after,

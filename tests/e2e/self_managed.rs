@@ -10,8 +10,9 @@ use crate::Test;
 use crate::harness::manifests::{component, text_of};
 use crate::harness::{
     Balancer, Container, ControlPlane, FailurePolicy, Guard, Replicas, Stage, await_some,
-    free_address, service_address,
+    free_address, repository, service_address,
 };
+use crate::nothing_lost::self_managed::bundles;
 
 /// Renewed after 7 to 8 s.
 const LIVES: [&str; 4] = ["--leaf-life", "12s", "--ca-life", "1h"];
@@ -47,7 +48,7 @@ fn at_the_start(scene: &Scene<'_>) {
         &[
             "ERROR",
             "the Secret tunnelguard-system/tunnelguard-ca is not tunnelguard's",
-            "delete it, or name another with --ca-secret",
+            "delete it, or name another: with certificates.authoritySecret of the chart",
         ],
     );
     let kept = plane.prints(&format!("get {SECRET} -o jsonpath={{.data}}"));
@@ -105,10 +106,32 @@ fn later(scene: &Scene<'_>) {
     await_some("the other one goes on: the next authority signs", || {
         (second.metric("tunnelguard_authority_generation") == 2.0).then_some(())
     });
-    await_some("and the previous one goes", || {
-        (second.metric("tunnelguard_trusted_authorities") == 1.0).then_some(())
-    });
+    distrust_the_previous(scene, &second);
     assert!(second.ready());
+}
+
+/// At once, as docs/operations.md says, rather than when its last certificate has ended.
+fn distrust_the_previous(scene: &Scene<'_>, replica: &Guard) {
+    assert_eq!(replica.metric("tunnelguard_trusted_authorities"), 2.0);
+    let page = fs::read_to_string(repository("docs/operations.md")).expect("a page");
+    let patch = "--namespace tunnelguard-system patch secret tunnelguard-ca ";
+    let mut commands = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("kubectl "));
+    let command = commands.find(|words| words.starts_with(patch));
+    // No shell takes its quotes away.
+    scene
+        .plane
+        .prints(&command.expect("a command").replace('\'', ""));
+    await_some("each caBundle holds one certificate", || {
+        let bundles = bundles(scene.plane);
+        let mut counts = bundles.iter().map(|one| one.matches("BEGIN").count());
+        counts.all(|count| count == 1).then_some(())
+    });
+    assert_eq!(replica.metric("tunnelguard_trusted_authorities"), 1.0);
+    assert_eq!(replica.metric("tunnelguard_authority_generation"), 2.0);
+    let by_itself = "the previous authority is trusted no longer";
+    assert_eq!(scene.logged("2", &[by_itself]), 0, "it was the command");
 }
 
 /// A cluster whose webhooks wait for somebody who looks after them.

@@ -27,7 +27,7 @@ const NOT_TYPED: [(&str, &str); 3] = [
     ),
     (
         "kubectl --namespace tunnelguard-system patch secret tunnelguard-ca",
-        "what it removes is there a minute after a rotation began",
+        "self_managed::later types it, as the page has it, for what it removes is there a minute after a rotation began",
     ),
 ];
 

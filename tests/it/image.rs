@@ -9,15 +9,14 @@ use crate::support::{repository, text_of};
 
 #[test]
 fn it_is_built_by_the_rust_that_is_asked_for_and_runs_as_the_chart_says() {
-    let (docker, cargo) = (text_of("Dockerfile"), text_of("Cargo.toml"));
-    let value = |name: &str| {
-        let rest = cargo.split_once(&format!("\n{name} = \"")).expect(name).1;
-        rest.split('"').next().expect("a value")
-    };
+    let docker = text_of("Dockerfile");
     for line in [
-        format!("ARG RUST=rust:{}.0-slim-bookworm", value("rust-version")),
+        format!(
+            "ARG RUST=rust:{}.0-slim-bookworm",
+            of_package("rust-version")
+        ),
         "FROM --platform=$BUILDPLATFORM $RUST AS build".to_owned(),
-        format!("ARG VERSION={}", value("version")),
+        format!("ARG VERSION={}", of_package("version")),
         "FROM scratch".to_owned(),
         "USER 65532:65532".to_owned(),
         "EXPOSE 10250 8081".to_owned(),
@@ -28,6 +27,47 @@ fn it_is_built_by_the_rust_that_is_asked_for_and_runs_as_the_chart_says() {
     let values = text_of("manifests/chart/values.yaml");
     for port in ["port: 10250", "healthPort: 8081"] {
         assert!(values.lines().any(|line| line == port), "no {port}");
+    }
+}
+
+/// A value of Cargo.toml, the package's where several have that name.
+fn of_package(name: &str) -> String {
+    let cargo = text_of("Cargo.toml");
+    let rest = cargo.split_once(&format!("\n{name} = \"")).expect(name).1;
+    rest.split('"').next().expect("a value").to_owned()
+}
+
+/// Registries and scanners go by them.
+#[test]
+fn its_labels_say_what_it_is() {
+    let docker = text_of("Dockerfile");
+    let (_, labels) = docker.split_once("\nLABEL ").expect("labels");
+    let lines = labels.lines().map(str::trim_start);
+    // The last one does not go on.
+    let last = lines
+        .clone()
+        .take_while(|line| line.ends_with('\\'))
+        .count();
+    let found: Vec<&str> = lines
+        .take(last + 1)
+        .map(|line| line.trim_end_matches('\\').trim_end())
+        .collect();
+    for (label, value) in [
+        ("title", &*of_package("name")),
+        ("licenses", &of_package("license")),
+        ("version", "$VERSION"),
+        ("revision", "$REVISION"),
+    ] {
+        let line = format!("org.opencontainers.image.{label}=\"{value}\"");
+        assert!(found.contains(&&*line), "no {line}: {found:?}");
+    }
+    // Its own, not one of the stage that builds; else what is given by --build-arg would not reach it.
+    let (_, own) = docker.rsplit_once("\nFROM scratch\n").expect("a stage");
+    for argument in ["ARG VERSION=", "ARG REVISION="] {
+        assert!(
+            own.lines().any(|line| line.starts_with(argument)),
+            "no {argument}"
+        );
     }
 }
 

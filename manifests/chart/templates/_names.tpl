@@ -89,7 +89,7 @@ namespaceSelector:
       operator: NotIn
       values:
         {{- range concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.excludedNamespaces | uniq }}
-        - {{ . }}
+        - {{ . | quote }}
         {{- end }}
 {{- end }}
 

@@ -158,13 +158,28 @@ fn policies_in_files(facts: &Facts) -> Vec<PolicySet> {
         .and_then(|files| files.data.as_ref())
         .into_iter()
         .flatten();
-    let documents = files.flat_map(|(name, text)| {
-        let file = SourceFile::from_text(name.as_str(), text.as_str());
-        source::read(&file).documents
-    });
-    documents
-        .filter_map(|document| compiled(&document.value))
+    files
+        .flat_map(|(name, text)| policies_in_file(name, text).unwrap_or_default())
         .collect()
+}
+
+/// # Errors
+/// The first fault of the file, which keeps a guard from starting, or with what it read before.
+pub(super) fn policies_in_file(name: &str, text: &str) -> Result<Vec<PolicySet>, String> {
+    let reading = source::read(&SourceFile::from_text(name, text));
+    if let Some(problem) = reading.problems.first() {
+        let line = problem.location.line;
+        return Err(format!("line {line}: {}", problem.message));
+    }
+    let documents = reading.documents.iter();
+    let compiled =
+        documents.map(
+            |document| match compile_object(&document.value, Place::Cluster) {
+                Ok((_, set)) => Ok(set),
+                Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
+            },
+        );
+    compiled.collect()
 }
 
 fn compiled(policy: &Value) -> Option<PolicySet> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use rustls::pki_types::ServerName;
 use time::{Duration, OffsetDateTime};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -31,6 +32,14 @@ pub(super) struct CertificateArguments {
     /// The certificate's private key, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// The name or address that the API server dials, such as tunnelguard.tunnelguard-system.svc: a certificate
+    /// for another one is not served.
+    #[arg(long, value_name = "NAME", requires = "tls_cert", value_parser = parse_name)]
+    tls_name: Option<ServerName<'static>>,
+    /// The authorities that the API server trusts, PEM, read again with the certificate: one that none of them
+    /// signed is not served.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_ca: Option<PathBuf>,
     #[command(flatten)]
     self_managed: SelfManagedArguments,
 }
@@ -55,6 +64,12 @@ impl CertificateArguments {
         }
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             let mut files = CertificateFiles::new(certificate.clone(), key.clone());
+            if let Some(name) = &self.tls_name {
+                files = files.for_name(name.clone());
+            }
+            if let Some(authorities) = &self.tls_ca {
+                files = files.signed_by(authorities.clone());
+            }
             let pair = files.load(now).context("the certificate cannot be used")?;
             return Ok((Some(pair), Source::Files(Box::new(files))));
         }
@@ -63,6 +78,11 @@ impl CertificateArguments {
         let authority = authority.certificate_pem();
         Ok((Some(leaf.serving_pair()?), Source::Own { authority }))
     }
+}
+
+fn parse_name(text: &str) -> anyhow::Result<ServerName<'static>> {
+    let name = ServerName::try_from(text.to_owned());
+    name.context("it is no DNS name or IP address; write <service>.<namespace>.svc")
 }
 
 /// Tells the log when the certificate in use has ended, and when another has taken its place: meanwhile this

@@ -2,6 +2,7 @@
 //! replaced.
 
 mod checking;
+mod expecting;
 mod kept;
 mod leaf;
 mod material;

@@ -22,7 +22,7 @@ use helm::{Helm, NAMESPACE, printed};
 struct Row {
     name: String,
     values: Value,
-    /// By kind, what stands at pointers; null: no object is of that kind.
+    /// By kind, or kind and name, what stands at pointers; null: there is no such object.
     expect: BTreeMap<String, Option<BTreeMap<String, Value>>>,
     bad: Value,
     /// What is said of the bad values.
@@ -80,7 +80,13 @@ fn values_make_what_is_taken(plane: &ControlPlane) {
 impl Row {
     fn compare(&self, objects: &[Value]) {
         for (kind, pointers) in &self.expect {
-            let mut of_kind = objects.iter().filter(|object| object["kind"] == **kind);
+            let is_it = |object: &&Value| match kind.split_once('/') {
+                Some((kind, name)) => {
+                    object["kind"] == *kind && object["metadata"]["name"] == *name
+                }
+                None => object["kind"] == **kind,
+            };
+            let mut of_kind = objects.iter().filter(is_it);
             let Some(pointers) = pointers else {
                 assert!(of_kind.next().is_none(), "{}: a {kind}", self.name);
                 continue;

@@ -28,7 +28,7 @@ const INSTALL: &str = "install tunnelguard manifests/chart --namespace tunnelgua
                        --set failurePolicy=Fail,drainSeconds=1";
 
 const UPGRADE: &str = "upgrade tunnelguard manifests/chart --namespace tunnelguard-system \
-                       --reuse-values --set timeoutSeconds=10,extraArgs={--max-reviews=512}";
+                       --reset-then-reuse-values --set timeoutSeconds=10,extraArgs={--max-reviews=512}";
 
 pub(super) fn play(plane: &ControlPlane) {
     chart::remove(plane);

@@ -9,7 +9,7 @@ mod killed_mid_request;
 mod overload;
 mod rolling_restarts;
 mod scene;
-mod self_managed;
+pub(crate) mod self_managed;
 mod silent_clients;
 mod stranger;
 mod tally;

@@ -160,7 +160,7 @@ fn renewals(guards: &[Guard; 2]) -> f64 {
 }
 
 /// The `caBundle` of each webhook, in PEM.
-pub(super) fn bundles(plane: &ControlPlane) -> Vec<String> {
+pub(crate) fn bundles(plane: &ControlPlane) -> Vec<String> {
     let mut bundles = Vec::new();
     for kind in KINDS {
         let printed = plane.prints(&format!("get {kind} tunnelguard -o json"));

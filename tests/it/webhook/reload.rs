@@ -196,6 +196,22 @@ fn what_cannot_be_served_with_ends_the_start() {
             "--tls-cert made/tls.crt --tls-key none",
             ["none", "No such file"],
         ),
+        (
+            "--tls-cert made/tls.crt --tls-key made/tls.key --tls-name tunnelguard.other.svc",
+            ["made/tls.crt", "is not for tunnelguard.other.svc"],
+        ),
+        (
+            "--tls-name tunnelguard.other.svc",
+            ["--tls-cert", "required"],
+        ),
+        (
+            "--tls-cert made/tls.crt --tls-key made/tls.key --tls-name a/b",
+            ["--tls-name", "write <service>.<namespace>.svc"],
+        ),
+        (
+            "--tls-cert made/tls.crt --tls-key made/tls.key --tls-ca bad.yaml",
+            ["bad.yaml", "has no line `-----BEGIN CERTIFICATE-----`"],
+        ),
         ("--kubeconfig none", ["the kubeconfig none", "No such file"]),
         (
             "--kubeconfig bad.yaml",

@@ -1,6 +1,6 @@
 //! The authorities that the API server trusts for the guard (`caBundle`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -8,11 +8,14 @@ use k8s_openapi::api::core::v1::Secret;
 use x509_parser::pem::Pem;
 
 use crate::commands::doctor::Installed;
-use crate::commands::doctor::facts::{Facts, Seen};
+use crate::commands::doctor::facts::{Facts, Seen, Webhook};
 
-use super::{Observation, duration};
+use super::{Observation, State, duration};
 
 const SUBJECT: &str = "caBundle";
+
+/// Where a Secret has the authority that signs.
+const SIGNING: &str = "ca.crt";
 
 /// One authority's certificate.
 struct Authority {
@@ -23,24 +26,62 @@ struct Authority {
 
 pub(super) fn examine(facts: &Facts, installed: &Installed) -> Vec<Observation> {
     // A bundle, and whose it is.
-    let mut bundles: BTreeMap<&[u8], Vec<&str>> = BTreeMap::new();
+    let mut bundles: BTreeMap<&[u8], Vec<&Webhook>> = BTreeMap::new();
     let configurations = [facts.mutating.found(), facts.validating.found()];
     let configurations = configurations.into_iter().flatten();
     for webhook in configurations.flat_map(|configuration| &configuration.webhooks) {
         let bundle = webhook.client_config.ca_bundle.as_ref();
         let bundle = bundle.map_or(&[][..], |bundle| &bundle.0);
-        bundles.entry(bundle).or_default().push(&webhook.name);
+        bundles.entry(bundle).or_default().push(webhook);
     }
-    let several = bundles.len() > 1;
-    let bundles = bundles.into_iter();
-    let bundles = bundles.map(|(bundle, webhooks)| {
-        let whose = match several {
-            true => format!("of {}: ", webhooks.join(", ")),
-            false => String::new(),
+    let each = bundles.iter().map(|(bundle, webhooks)| {
+        let whose = match bundles.len() {
+            1 => String::new(),
+            _ => format!("of {}: ", names(webhooks)),
         };
         trusted(&whose, bundle, facts, installed)
     });
-    bundles.collect()
+    let mut all: Vec<Observation> = each.collect();
+    // Where one of them is wrong, that says more.
+    if all.iter().all(|one| one.state == State::Ok) {
+        all.extend(difference(&bundles, facts, installed));
+    }
+    all
+}
+
+fn names(webhooks: &[&Webhook]) -> String {
+    let names: Vec<&str> = webhooks.iter().map(|one| one.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// What is to be said where one Service is to show certificates of different authorities. The order and the form
+/// of a bundle do not matter.
+fn difference(
+    bundles: &BTreeMap<&[u8], Vec<&Webhook>>,
+    facts: &Facts,
+    installed: &Installed,
+) -> Option<Observation> {
+    let asks_guard = |webhook: &&Webhook| {
+        let service = webhook.client_config.service.as_ref();
+        service.is_some_and(|service| {
+            (&service.namespace, &service.name) == (&installed.namespace, &installed.service)
+        })
+    };
+    let ours = bundles
+        .iter()
+        .filter(|(_, webhooks)| webhooks.iter().any(asks_guard));
+    let trusted: BTreeSet<BTreeSet<Vec<u8>>> = ours
+        .map(|(bundle, _)| {
+            let authorities = read(bundle).unwrap_or_default().into_iter();
+            authorities.map(|one| one.der).collect()
+        })
+        .collect();
+    let told = "the webhooks of one Service trust different authorities: what one takes another may refuse";
+    let remedy = format!(
+        "look again, for both configurations are written one after the other; if it stays so:\n{}",
+        remedy(facts, installed)
+    );
+    (trusted.len() > 1).then(|| Observation::failed(SUBJECT, told, remedy))
 }
 
 fn trusted(whose: &str, bundle: &[u8], facts: &Facts, installed: &Installed) -> Observation {
@@ -66,11 +107,8 @@ fn trusted(whose: &str, bundle: &[u8], facts: &Facts, installed: &Installed) -> 
             "nothing in it is valid now; it goes until {last_day}"
         ));
     };
-    if !trusts_own(&authorities, facts) {
-        let secret = &installed.ca_secret;
-        let told =
-            format!("the authority in Secret {secret} is not in it: what that signs is refused");
-        return failed(&told);
+    if let Some(fault) = own_fault(&authorities, facts, installed) {
+        return failed(&fault);
     }
     let left = last.ends - now;
     // Whoever renews by itself does so after two thirds of a life, as this guard and cert-manager do.
@@ -125,22 +163,23 @@ fn last_day(authorities: &[Authority]) -> String {
     )
 }
 
-/// Whether the authority that the guard made itself, if it did, is among them.
-fn trusts_own(trusted: &[Authority], facts: &Facts) -> bool {
-    let own = facts
-        .authority
-        .found()
-        .map(certificates)
-        .unwrap_or_default();
-    let is_trusted = |own: &Authority| trusted.iter().any(|one| one.der == own.der);
-    own.is_empty() || own.iter().any(is_trusted)
+/// What is wrong about the authority that the guard made itself, if it did. The one that signs has to be among
+/// them: those that the Secret has before and after it sign nothing that is served.
+fn own_fault(trusted: &[Authority], facts: &Facts, installed: &Installed) -> Option<String> {
+    let kept = facts.authority.found()?;
+    let secret = &installed.ca_secret;
+    let Some(own) = signing(kept) else {
+        return Some(format!("Secret {secret} has no {SIGNING} that can be read"));
+    };
+    let is_trusted = trusted.iter().any(|one| one.der == own.der);
+    (!is_trusted).then(|| {
+        format!("the authority in Secret {secret} is not in it: what that signs is refused")
+    })
 }
 
-/// The certificates in a Secret, under whichever keys.
-fn certificates(secret: &Secret) -> Vec<Authority> {
-    let values = secret.data.iter().flat_map(|data| data.values());
-    let certificates = values.filter_map(|value| read(&value.0).ok());
-    certificates.flatten().collect()
+fn signing(secret: &Secret) -> Option<Authority> {
+    let certificate = secret.data.as_ref()?.get(SIGNING)?;
+    read(&certificate.0).ok()?.into_iter().next()
 }
 
 fn remedy(facts: &Facts, installed: &Installed) -> String {

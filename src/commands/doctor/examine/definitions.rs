@@ -4,15 +4,16 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::{Value, json};
 
 use crate::commands::crd;
-use crate::commands::doctor::attempts::POLICY_FILES;
+use crate::commands::doctor::attempts::{POLICY_FILES, policies_in_file};
 use crate::commands::doctor::facts::{Facts, Seen};
 use crate::policy::spec::{READY, VERSION};
 use crate::report::counted;
 
 use super::Observation;
 
-/// The first minor version of Kubernetes 1 with `matchConditions` for everybody.
-const OLDEST: u32 = 30;
+/// The first minor version of Kubernetes 1 that takes the rules of the policy's definition, as the chart's
+/// `kubeVersion` has it.
+const OLDEST: u32 = 31;
 
 const DEFINITION: &str = "definition of policies";
 
@@ -30,7 +31,9 @@ fn api_server(facts: &Facts) -> Observation {
         Ok(minor) if facts.version.major == "1" && minor < OLDEST => Observation::failed(
             "API server",
             &told,
-            format!("tunnelguard needs Kubernetes 1.{OLDEST} or newer (matchConditions)"),
+            format!(
+                "tunnelguard needs Kubernetes 1.{OLDEST} or newer (the rules of the policy's definition)"
+            ),
         ),
         _ => Observation::ok("API server", &told),
     }
@@ -57,6 +60,10 @@ fn definition(facts: &Facts) -> Observation {
     let found = match &facts.definition {
         Seen::Found(found) => found,
         Seen::Untold(why) => return Observation::unchecked(DEFINITION, why),
+        Seen::Absent if facts.policy_files.found().is_some() => {
+            let told = "not installed, and policies are files";
+            return Observation::ok(DEFINITION, told);
+        }
         Seen::Absent => {
             let told = "not installed: policies can only be files, given to serve with --policy";
             return Observation::failed(DEFINITION, told, REMEDY);
@@ -103,13 +110,8 @@ fn policies(facts: &Facts) -> Vec<Observation> {
     let mut all: Vec<Observation> = policies.iter().map(policy).collect();
     match &facts.policy_files {
         Seen::Found(files) => {
-            let names = files.data.iter().flatten().map(|(name, _)| name.as_str());
-            let names: Vec<&str> = names.collect();
-            let told = format!(
-                "in ConfigMap {POLICY_FILES}, of the chart: {}",
-                names.join(", ")
-            );
-            all.push(Observation::ok("policy files", &told));
+            let files = files.data.iter().flatten();
+            all.extend(files.map(|(name, text)| policy_file(name, text)));
         }
         Seen::Untold(why) => all.push(Observation::unchecked("policy files", why)),
         Seen::Absent if all.is_empty() => {
@@ -119,6 +121,22 @@ fn policies(facts: &Facts) -> Vec<Observation> {
         Seen::Absent => {}
     }
     all
+}
+
+/// One of those that the chart mounts.
+fn policy_file(name: &str, text: &str) -> Observation {
+    let subject = format!("policy file {name}");
+    match policies_in_file(name, text) {
+        Ok(_) => Observation::ok(
+            subject,
+            &format!("in ConfigMap {POLICY_FILES}, of the chart"),
+        ),
+        Err(fault) => {
+            let remedy = "mend it among the chart's `policies`, and helm upgrade";
+            let told = format!("it is not in force: {fault}");
+            Observation::failed(subject, &told, remedy)
+        }
+    }
 }
 
 fn policy(policy: &Value) -> Observation {

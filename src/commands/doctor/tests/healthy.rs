@@ -140,6 +140,21 @@ pub(super) fn own_authority(facts: &mut Facts, pem: String) {
     });
 }
 
+/// Puts another certificate into the Secret.
+pub(super) fn keep(facts: &mut Facts, key: &str, pem: String) {
+    let Seen::Found(secret) = &mut facts.authority else {
+        panic!("there is one");
+    };
+    let data = secret.data.get_or_insert_default();
+    data.insert(key.to_owned(), ByteString(pem.into_bytes()));
+}
+
+/// Has one of the webhooks trust others than the rest.
+pub(super) fn trust_of_one(facts: &mut Facts, bundle: &str) {
+    let config = &mut validating(facts).webhooks[0].client_config;
+    config.ca_bundle = Some(ByteString(bundle.as_bytes().to_vec()));
+}
+
 pub(super) fn policy(facts: &mut Facts) -> &mut Value {
     match &mut facts.policies {
         Seen::Found(policies) => &mut policies[0],

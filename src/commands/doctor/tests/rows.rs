@@ -1,8 +1,11 @@
 //! What can be wrong with an install, and what is said of it.
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
-use super::healthy::{authority, object, own_authority, policy, slice, trust, validating};
+use super::healthy::{
+    authority, keep, object, own_authority, policy, slice, trust, trust_of_one, validating,
+};
 use crate::commands::crd;
 use crate::commands::doctor::facts::{Facts, Seen};
 
@@ -10,11 +13,21 @@ use crate::commands::doctor::facts::{Facts, Seen};
 /// for what cannot be checked.
 pub(super) type Row = (&'static str, fn(&mut Facts), &'static [&'static str]);
 
+const FILE: &str = "apiVersion: tunnelguard.dev/v1alpha1
+kind: ConnectProxyPolicy
+metadata: {name: corporate}
+spec: {mode: Enforce, proxies: [{name: a, addresses: [10.0.0.1], ports: [3128]}]}
+";
+
+fn files(text: &str) -> Seen<ConfigMap> {
+    Seen::Found(object(json!({"data": {"corporate.yaml": text}})))
+}
+
 pub(super) const ROWS: &[Row] = &[
     ("healthy", |_| {}, &[]),
     (
         "an API server that is too old",
-        |facts| facts.version.minor = "29+".to_owned(),
+        |facts| facts.version.minor = "30+".to_owned(),
         &["FAIL API server: v1.36.3"],
     ),
     (
@@ -61,6 +74,23 @@ pub(super) const ROWS: &[Row] = &[
         "a policy that is not in force",
         |facts| policy(facts)["status"]["conditions"][0]["status"] = "False".into(),
         &["FAIL policy corporate: not in force as written: InForce"],
+    ),
+    (
+        "a policy in a file that cannot be read",
+        |facts| facts.policy_files = files(&FILE.replace("mode", "mod")),
+        &["FAIL policy file corporate.yaml: it is not in force: "],
+    ),
+    (
+        "policies in files alone",
+        |facts| {
+            facts.definition = Seen::Absent;
+            facts.policies = Seen::Absent;
+            facts.policy_files = files(FILE);
+        },
+        &[
+            "? /mutate, tried: no policy that can be seen repairs anything",
+            "? /validate-policy, tried: no policy can be made",
+        ],
     ),
     (
         "policies in files that nobody may read",
@@ -130,7 +160,11 @@ pub(super) const ROWS: &[Row] = &[
                 }
             }
         },
-        &[],
+        &[
+            "? mutate.tunnelguard.dev: asks https://guard.example/, not a Service",
+            "? validate.tunnelguard.dev: whether that is the guard cannot be seen",
+            "? validate-policy.tunnelguard.dev: whether that is the guard cannot be seen",
+        ],
     ),
     (
         "no caBundle",
@@ -181,6 +215,61 @@ pub(super) const ROWS: &[Row] = &[
         "another authority than the guard's own",
         |facts| own_authority(facts, authority(0, 30)),
         &["FAIL caBundle: the authority in Secret tunnelguard-ca is not in it"],
+    ),
+    (
+        "the previous authority alone, where another one signs",
+        |facts| {
+            let previous = authority(0, 30);
+            trust(facts, previous.as_bytes());
+            own_authority(facts, authority(0, 30));
+            keep(facts, "previous.crt", previous);
+        },
+        &["FAIL caBundle: the authority in Secret tunnelguard-ca is not in it"],
+    ),
+    (
+        "the previous authority beside the one that signs",
+        |facts| {
+            let (own, previous) = (authority(0, 30), authority(-20, 30));
+            trust(facts, [&*own, &*previous].concat().as_bytes());
+            own_authority(facts, own);
+            keep(facts, "previous.crt", previous);
+        },
+        &[],
+    ),
+    (
+        "a Secret without the authority that signs",
+        |facts| facts.authority = Seen::Found(object(json!({"metadata": {}}))),
+        &["FAIL caBundle: Secret tunnelguard-ca has no ca.crt"],
+    ),
+    (
+        "a webhook that trusts one authority more than the others",
+        |facts| {
+            let own = authority(0, 30);
+            trust(facts, own.as_bytes());
+            let both = [own.clone(), authority(0, 30)].concat();
+            trust_of_one(facts, &both);
+            own_authority(facts, own);
+        },
+        &["FAIL caBundle: trust different authorities"],
+    ),
+    (
+        "the same authorities in another order",
+        |facts| {
+            let (one, other) = (authority(0, 30), authority(0, 30));
+            trust(facts, [&*one, &*other].concat().as_bytes());
+            trust_of_one(facts, &[&*other, &*one].concat());
+        },
+        &[],
+    ),
+    (
+        "another Service's webhook, with an authority of its own",
+        |facts| {
+            trust_of_one(facts, &authority(0, 30));
+            facts.authority = Seen::Absent;
+            let config = &mut validating(facts).webhooks[0].client_config;
+            config.service.as_mut().expect("one").name = "other".to_owned();
+        },
+        &["FAIL validate.tunnelguard.dev: not the Service tunnelguard-system/tunnelguard"],
     ),
     (
         "no Service",

@@ -190,7 +190,8 @@ impl SelfManaged {
         if matches!(kept, Kept::Foreign) {
             return Err(format!(
                 "the Secret {}/{} is not tunnelguard's (it has no label app.kubernetes.io/managed-by: tunnelguard), \
-                 and is left as it is; delete it, or name another with --ca-secret",
+                 and is left as it is; delete it, or name another: with certificates.authoritySecret of the chart, \
+                 which grants it, too, or with --ca-secret",
                 self.namespace, self.settings.secret
             ));
         }

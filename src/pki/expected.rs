@@ -1,0 +1,87 @@
+//! What whoever dials expects of a certificate: a name, and an authority that it trusts.
+
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use time::OffsetDateTime;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
+
+use super::pem_file::{CertificateFileError, PemFile};
+
+/// What a certificate is held to besides what every client checks.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Expected<'a> {
+    /// The name or address that is dialled.
+    pub(super) name: Option<&'a ServerName<'static>>,
+    /// Who may have signed it.
+    pub(super) authorities: Option<PemFile<'a>>,
+}
+
+impl Expected<'_> {
+    /// Holds the leaf of a chain that could be parsed to it.
+    pub(super) fn check(
+        self,
+        file: PemFile<'_>,
+        chain: &[CertificateDer<'_>],
+        now: OffsetDateTime,
+    ) -> Result<(), CertificateFileError> {
+        let unusable = |error: rustls::Error| {
+            file.error(format!("it cannot be verified ({error}); issue it again"))
+        };
+        let leaf = ParsedCertificate::try_from(&chain[0]).map_err(unusable)?;
+        if let Some(name) = self.name {
+            verify_server_name(&leaf, name).map_err(|_| {
+                let name = name.to_str();
+                file.error(format!(
+                    "its certificate is not for {name}, which --tls-name says is dialled; issue it for that name"
+                ))
+            })?;
+        }
+        match self.authorities {
+            Some(authorities) => check_signature(file, &leaf, chain, authorities, now),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_signature(
+    file: PemFile<'_>,
+    leaf: &ParsedCertificate<'_>,
+    chain: &[CertificateDer<'_>],
+    authorities: PemFile<'_>,
+    now: OffsetDateTime,
+) -> Result<(), CertificateFileError> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities.authorities()? {
+        roots.add(authority).map_err(|error| {
+            authorities.error(format!(
+                "holds what is no authority ({error}); leave only authorities in it"
+            ))
+        })?;
+    }
+    // One that is not valid yet is let pass, see `ServingPair::from_pem`.
+    let moment = X509Certificate::from_der(&chain[0]).map_or(now, |(_, leaf)| {
+        now.max(leaf.validity().not_before.to_datetime())
+    });
+    let seconds = u64::try_from(moment.unix_timestamp()).unwrap_or_default();
+    let moment = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+    let verified = verify_server_cert_signed_by_trust_anchor(
+        leaf,
+        &roots,
+        &chain[1..],
+        moment,
+        algorithms.all,
+    );
+    verified.map_err(|error| {
+        let authorities = authorities.path.display();
+        file.error(format!(
+            "whoever trusts {authorities} would refuse its certificate ({error}); write both from the same Secret, \
+             and intermediates behind the leaf"
+        ))
+    })
+}
