@@ -58,7 +58,7 @@ impl Names {
     }
 
     /// Asks for what is not known at `now`, and forgets what is not among these names; says whether anything is
-    /// another. What cannot be told any more stays as it was.
+    /// another. What cannot be told any more stays as it was; a host that has no address any more has none.
     pub async fn refresh(&mut self, names: &BTreeSet<Box<str>>, now: Instant) -> bool {
         let before = self.answers.len();
         self.answers.retain(|name, _| names.contains(name));
@@ -86,7 +86,9 @@ impl Names {
                 }
                 Err(error) => {
                     tracing::debug!(%error, host = &*name, "a proxy's host has no address now");
-                    (known.clone(), now + SHORTEST)
+                    let is_gone = has_no_address(&self.resolver, &name, &error).await;
+                    let left = if is_gone { Vec::new() } else { known.clone() };
+                    (left, now + SHORTEST)
                 }
             };
             is_other |= addresses != known;
@@ -102,6 +104,16 @@ impl Names {
             .map(|(name, answer)| (name.clone(), answer.addresses.clone()))
             .collect()
     }
+}
+
+/// Whether that is the answer, and not that there is none. Of its two questions hickory tells the error of the
+/// first, for IPv4, which says nothing of IPv6 but where there is no such name.
+async fn has_no_address(resolver: &TokioResolver, name: &str, error: &NetError) -> bool {
+    if error.is_nx_domain() || !error.is_no_records_found() {
+        return error.is_nx_domain();
+    }
+    let of_ipv6 = resolver.ipv6_lookup(format!("{name}.")).await;
+    of_ipv6.is_err_and(|error| error.is_no_records_found())
 }
 
 /// By UDP, and by TCP where an answer is too long for that.
@@ -123,6 +135,10 @@ mod tests {
 
     use super::Names;
 
+    /// That there is no such name, or no address of it, as `serve` is told to answer.
+    const NO_NAME: u8 = 255;
+    const NO_ADDRESS: u8 = 254;
+
     /// Answers questions about `proxy.corp` with 192.0.2.N, for an hour, and others with NXDOMAIN; where N is
     /// 0, that it fails.
     fn serve(last: Arc<AtomicU8>) -> SocketAddr {
@@ -139,7 +155,8 @@ mod tests {
                 let last = last.load(Ordering::SeqCst);
                 let (code, count) = match (last, is_known) {
                     (0, _) => (2, 0),
-                    (_, false) => (3, 0),
+                    (NO_NAME, _) | (_, false) => (3, 0),
+                    (NO_ADDRESS, true) => (0, 0),
                     (_, true) => (0, u8::from(is_v4)),
                 };
                 let mut answer = question[..2].to_vec();
@@ -167,7 +184,11 @@ mod tests {
             (62, 2, "proxy.corp", true, "192.0.2.2"),
             (200, 0, "proxy.corp", false, "192.0.2.2"),
             (201, 3, "proxy.corp", true, "192.0.2.3"),
-            (202, 3, "other.corp", true, ""),
+            (270, NO_NAME, "proxy.corp", true, ""),
+            (271, 4, "proxy.corp", true, "192.0.2.4"),
+            (340, NO_ADDRESS, "proxy.corp", true, ""),
+            (341, 0, "proxy.corp", false, ""),
+            (342, 4, "other.corp", true, ""),
         ] {
             last.store(says, Ordering::SeqCst);
             let asked = BTreeSet::from([Box::from(name)]);

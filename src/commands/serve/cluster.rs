@@ -194,10 +194,11 @@ impl Cluster {
                 missing.push(called);
             }
         }
-        if missing.is_empty() {
-            // Told in time, it takes no more than to be put in order.
-            let _ = mesh.await;
-        } else {
+        // Once all is told, it has to be put in order only.
+        if missing.is_empty() && timeout_at(limit, mesh).await.is_err() {
+            missing.push("the mesh");
+        }
+        if !missing.is_empty() {
             tracing::warn!(
                 missing = missing.join(", "),
                 "the cluster has not told everything yet; serving on what is known"

@@ -26,8 +26,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(8);
 
 impl Cluster {
-    /// Keeps what workloads are told as the cluster has it. ConfigMaps come after the Pods, so that it is known
-    /// of which of them anything is to be kept.
+    /// Keeps what workloads are told as the cluster has it, in force whether or not the rest is told. ConfigMaps
+    /// come after the Pods, so that it is known of which of them anything is to be kept.
     pub(in crate::commands::serve) fn follow_workloads(&mut self, policies: &Arc<Policies>) {
         let workloads = Arc::clone(policies.workloads());
         let told = Arc::clone(&workloads);
@@ -38,27 +38,35 @@ impl Cluster {
             tell,
         );
 
-        let (known, first_view) = oneshot::channel();
+        let dns_servers = self.dns_servers().to_vec();
+        tokio::spawn(keep_in_force(Arc::clone(policies)));
+        tokio::spawn(keep_resolving(Arc::clone(policies), dns_servers));
+
+        let (pods, pods_told) = oneshot::channel();
+        let (config_maps, config_maps_told) = oneshot::channel();
         let (client, policies) = (self.client().clone(), Arc::clone(policies));
         let metrics = Arc::clone(self.metrics());
-        let dns_servers = self.dns_servers().to_vec();
         tokio::spawn(async move {
-            // Where a bug ended it, that was told.
+            // Where a bug ended one, that was told; and nobody has to wait for them.
             let _ = follow_pods(&client, &workloads, &metrics).await;
+            let _ = pods.send(());
             workloads.index().begin_config_maps();
             let _ = follow_config_maps(&client, &workloads, &metrics).await;
             policies.observed_changed();
-            // Nobody has to wait for it.
-            let _ = known.send(());
-            tokio::spawn(keep_asking(client, Arc::clone(&workloads)));
-            tokio::spawn(keep_resolving(Arc::clone(&policies), dns_servers));
-            loop {
-                workloads.changed.notified().await;
-                policies.observed_changed();
-                sleep(PAUSE).await;
-            }
+            let _ = config_maps.send(());
+            keep_asking(client, workloads).await;
         });
-        self.await_first_view("Pods", first_view);
+        self.await_first_view("Pods", pods_told);
+        self.await_first_view("ConfigMaps", config_maps_told);
+    }
+}
+
+/// Puts in force what was seen since.
+async fn keep_in_force(policies: Arc<Policies>) {
+    loop {
+        policies.workloads().changed.notified().await;
+        policies.observed_changed();
+        sleep(PAUSE).await;
     }
 }
 

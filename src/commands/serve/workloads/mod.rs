@@ -18,8 +18,9 @@ use crate::discovery::index::{ConfigMapValues, Index, Pod};
 use crate::discovery::observed::{MOST_PROXIES, Observed, observe};
 use crate::discovery::pods::{CLUSTER_PROXY, is_cluster_proxy};
 use crate::discovery::watch::{NamespacedName, News};
+use crate::mesh::service_entry::{Registry, Resolution};
 use crate::mesh::view::Mesh as _;
-use crate::mesh::{MeshView, service_entry::Registry};
+use crate::mesh::{MeshView, ServiceEntry};
 use crate::policy::PolicySet;
 use crate::policy::proxy::Evidence;
 use crate::server::metrics::{Metrics, Unread};
@@ -182,7 +183,18 @@ fn addresses_of(host: &str, mesh: &MeshView) -> Vec<IpAddr> {
         .into_iter()
         .filter(|ranked| ranked.entry.registry == Registry::Kubernetes);
     let service = services.next().map(|ranked| ranked.entry);
-    service.map_or_else(Vec::new, |service| service.usable_addresses().collect())
+    service.map_or_else(Vec::new, addresses_of_service)
+}
+
+/// Where its clients dial it: at its ClusterIPs, or if it is headless at its endpoints, whose order says nothing.
+fn addresses_of_service(service: &ServiceEntry) -> Vec<IpAddr> {
+    if service.resolution != Resolution::None {
+        return service.usable_addresses().collect();
+    }
+    let endpoints = service.endpoints.iter();
+    let addresses = endpoints.filter_map(|endpoint| endpoint.address.parse().ok());
+    let addresses: BTreeSet<IpAddr> = addresses.collect();
+    addresses.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -221,6 +233,17 @@ mod tests {
         let read = PodReader::default().read(&pod).expect("it uses a proxy");
         workloads.pods(News::Applied(read));
         assert!(workloads.take_changed());
+        let slice = |address: &str| {
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                "metadata": {
+                    "name": "squid-1", "namespace": "proxies",
+                    "labels": {"kubernetes.io/service-name": "squid"},
+                },
+                "addressType": "IPv4", "ports": [{"port": 3128}], "endpoints": [{"addresses": [address]}],
+            })
+        };
+        let headless = |address: &str| mesh(&[service("squid", "None"), slice(address)]);
         let none = mesh(&[]);
         let there = mesh(&[service("squid", "10.96.0.5")]);
         for (what, before, after, expected) in [
@@ -233,6 +256,24 @@ mod tests {
                 &there,
                 &mesh(&[service("squid", "10.96.0.6")]),
                 true,
+            ),
+            (
+                "it is headless and has an endpoint",
+                &none,
+                &headless("10.244.0.1"),
+                true,
+            ),
+            (
+                "its endpoint moves",
+                &headless("10.244.0.1"),
+                &headless("10.244.0.2"),
+                true,
+            ),
+            (
+                "that of one with a ClusterIP moves",
+                &mesh(&[service("squid", "10.96.0.5"), slice("10.244.0.1")]),
+                &mesh(&[service("squid", "10.96.0.5"), slice("10.244.0.2")]),
+                false,
             ),
             (
                 "another one comes",

@@ -42,7 +42,7 @@ pub(super) static CHECK: Check = Check {
 /// How many captured proxies one finding names: a bound for ports that thousands share.
 const NAMED: usize = 16;
 
-/// How many proxies of a port are dialled in search of them.
+/// How many proxies that it does not claim are dialled in search of them.
 const DIALLED: usize = 64;
 
 /// Looks at one entry, or at one Service.
@@ -57,14 +57,11 @@ pub(crate) fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             .map(|claim| &*claim.proxy)
             .collect();
         let claimed = |proxy: &Proxy| claims.contains(&proxy);
-        let proxies = subject
-            .context
-            .policies
-            .proxies
-            .on_port(port.number)
-            .take(DIALLED);
-        let captured = proxies.filter(|proxy| !proxy.tunnel && !claimed(proxy));
-        let captured = captured.filter_map(|proxy| Some((proxy, capture(subject, port, proxy)?)));
+        let proxies = subject.context.policies.proxies.on_port(port.number);
+        let strangers = proxies.filter(|proxy| !proxy.tunnel && !claimed(proxy));
+        let captured = strangers
+            .take(DIALLED)
+            .filter_map(|proxy| Some((proxy, capture(subject, port, proxy)?)));
         let captured = captured.filter(|_| subject.effort.for_claim());
         let captured: Vec<(&Proxy, Outcome)> = captured.take(NAMED).collect();
         let several = captured.len() > 1;

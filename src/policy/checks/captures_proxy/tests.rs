@@ -1,4 +1,12 @@
-use super::super::testing::table;
+use serde_json::json;
+
+use super::super::testing::{entries, table};
+use crate::mesh::MeshView;
+use crate::mesh::simulation::Environment;
+use crate::policy::check::Context;
+use crate::policy::compile::PolicySet;
+use crate::policy::evaluator::evaluate;
+use crate::policy::spec::ConnectProxyPolicy;
 
 const PROTECTED: &str = "
 metadata: {name: protects}
@@ -164,4 +172,48 @@ spec: {hosts: [other.corp], ports: [{number: 3129, name: p}]}";
             ),
         ],
     );
+}
+
+/// Those that no port captures are no reason to leave out one that comes after them.
+#[test]
+fn a_proxy_behind_many_tunnels_is_dialled() {
+    let api = "{hosts: [api.test], ports: [{number: 3129, name: p, protocol: HTTP}]}";
+    let api = entries(api).remove(0);
+    let mut mesh = MeshView::new();
+    mesh.upsert(api.clone());
+    for tunnels in [0, super::DIALLED] {
+        let proxies = (0..=tunnels).map(|index| {
+            let address = format!("10.20.{index}.1");
+            json!({
+                "name": format!("p{index}"), "addresses": [address], "ports": [3129], "tunnel": index < tunnels,
+            })
+        });
+        let document: ConnectProxyPolicy = serde_json::from_value(json!({
+            "apiVersion": "tunnelguard.dev/v1alpha1",
+            "kind": "ConnectProxyPolicy",
+            "metadata": {"name": "corporate"},
+            "spec": {"proxies": proxies.collect::<Vec<_>>()},
+        }))
+        .unwrap();
+        let policies = PolicySet::compile(&[document]).unwrap();
+        let context = Context {
+            policies: &policies,
+            mesh: &mesh,
+            sees_mesh: true,
+            namespaces: None,
+            environment: Environment {
+                names: Some(policies.proxies.names()),
+                ..Environment::default()
+            },
+        };
+        let findings = evaluate(&api, context);
+        let captured = findings
+            .iter()
+            .filter(|finding| finding.check == super::CHECK.id);
+        let captured: Vec<&str> = captured
+            .flat_map(|finding| &finding.proxies)
+            .map(|concerned| &*concerned.proxy.name)
+            .collect();
+        assert_eq!(captured, [format!("p{tunnels}")]);
+    }
 }
