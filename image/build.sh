@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image's files into the directory $1, and what is in them into the file $1.cdx.json: what the Dockerfile
-# does, with nothing but Rust, a C compiler, cargo-auditable and auditable2cdx. ARCH=amd64 or arm64 is for whom; where that is not this machine's, image/cross.sh installs what it
-# takes. PROFILE=dev builds it faster, larger and slower.
+# does, with nothing but Rust, a C compiler, cargo-auditable and auditable2cdx. ARCH=amd64 or arm64 is for whom; where
+# that is not this machine's, image/cross.sh installs what it takes. PROFILE=dev builds it faster, larger and slower.
 set -euo pipefail
 out=$1
 cd "$(dirname "$0")/.."

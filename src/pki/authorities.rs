@@ -10,7 +10,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Authority, Root, rfc3339};
 
-const CERTIFICATE: &str = "ca.crt";
+/// The key of the certificate of the authority that signs.
+pub const CERTIFICATE: &str = "ca.crt";
 const KEY: &str = "ca.key";
 const NEXT_CERTIFICATE: &str = "next.crt";
 const NEXT_KEY: &str = "next.key";

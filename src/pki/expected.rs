@@ -1,15 +1,13 @@
 //! What whoever dials expects of a certificate: a name, and an authority that it trusts.
 
-use std::time::Duration;
-
 use rustls::RootCertStore;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use time::OffsetDateTime;
-use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
+use super::leaf::unix_time;
 use super::pem_file::{CertificateFileError, PemFile};
 
 /// What a certificate is held to besides what every client checks.
@@ -22,12 +20,12 @@ pub(super) struct Expected<'a> {
 }
 
 impl Expected<'_> {
-    /// Holds the leaf of a chain that could be parsed to it.
+    /// Holds the leaf of a chain that could be parsed to it, as at `moment`.
     pub(super) fn check(
         self,
         file: PemFile<'_>,
         chain: &[CertificateDer<'_>],
-        now: OffsetDateTime,
+        moment: OffsetDateTime,
     ) -> Result<(), CertificateFileError> {
         let unusable = |error: rustls::Error| {
             file.error(format!("it cannot be verified ({error}); issue it again"))
@@ -42,7 +40,7 @@ impl Expected<'_> {
             })?;
         }
         match self.authorities {
-            Some(authorities) => check_signature(file, &leaf, chain, authorities, now),
+            Some(authorities) => check_signature(file, &leaf, chain, authorities, moment),
             None => Ok(()),
         }
     }
@@ -53,7 +51,7 @@ fn check_signature(
     leaf: &ParsedCertificate<'_>,
     chain: &[CertificateDer<'_>],
     authorities: PemFile<'_>,
-    now: OffsetDateTime,
+    moment: OffsetDateTime,
 ) -> Result<(), CertificateFileError> {
     let mut roots = RootCertStore::empty();
     for authority in authorities.authorities()? {
@@ -63,12 +61,9 @@ fn check_signature(
             ))
         })?;
     }
-    // One that is not valid yet is let pass, see `ServingPair::from_pem`.
-    let moment = X509Certificate::from_der(&chain[0]).map_or(now, |(_, leaf)| {
-        now.max(leaf.validity().not_before.to_datetime())
-    });
-    let seconds = u64::try_from(moment.unix_timestamp()).unwrap_or_default();
-    let moment = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let moment = unix_time(moment).ok_or_else(|| {
+        file.error("its certificate cannot be verified before 1970; set this machine's clock")
+    })?;
     let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
     let verified = verify_server_cert_signed_by_trust_anchor(
         leaf,

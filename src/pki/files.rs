@@ -55,18 +55,16 @@ impl CertificateFiles {
         }
     }
 
-    /// Takes a certificate only if it is for this name or address.
+    /// Takes a certificate only if it is for this name or address, and only if it leads to an authority of this
+    /// file, in PEM, which is read together with the others.
     #[must_use]
-    pub fn for_name(mut self, name: ServerName<'static>) -> Self {
-        self.name = Some(name);
-        self
-    }
-
-    /// Takes a certificate only if it leads to an authority of this file, in PEM, which is read together with the
-    /// others.
-    #[must_use]
-    pub fn signed_by(mut self, authorities: PathBuf) -> Self {
-        self.authorities = Some(authorities);
+    pub fn expecting(
+        mut self,
+        name: Option<ServerName<'static>>,
+        authorities: Option<PathBuf>,
+    ) -> Self {
+        self.name = name;
+        self.authorities = authorities;
         self
     }
 

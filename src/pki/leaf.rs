@@ -88,8 +88,7 @@ impl Leaf {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
         let verifier = verifier.build()?;
-        let seconds = u64::try_from(now.unix_timestamp()).map_err(|_| LeafError::Clock(now))?;
-        let moment = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let moment = unix_time(now).ok_or(LeafError::Clock(now))?;
         for name in names {
             let name = ServerName::try_from(name.as_str())
                 .map_err(|_| rustls::Error::General(format!("{name} is not a DNS name")))?;
@@ -97,4 +96,12 @@ impl Leaf {
         }
         Ok(())
     }
+}
+
+/// A moment as certificates are verified at; none before 1970.
+pub(super) fn unix_time(moment: OffsetDateTime) -> Option<UnixTime> {
+    let seconds = u64::try_from(moment.unix_timestamp()).ok()?;
+    Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+        seconds,
+    )))
 }

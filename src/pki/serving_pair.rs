@@ -57,7 +57,8 @@ impl ServingPair {
                  machine's clock if the certificate should still be valid"
             )));
         }
-        expected.check(certificate, &chain, now)?;
+        let begins = leaf.validity().not_before.to_datetime();
+        expected.check(certificate, &chain, now.max(begins))?;
         Ok(Self {
             certified_key: Arc::new(CertifiedKey::new(chain, signing_key)),
             not_after,

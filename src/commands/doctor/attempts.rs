@@ -132,7 +132,7 @@ fn snapshot(facts: &Facts, installed: &Installed) -> Snapshot {
         let name = policy["metadata"]["name"].as_str();
         name.is_some_and(|name| !in_files.contains(name))
     });
-    sets.extend(seen.filter_map(compiled));
+    sets.extend(seen.filter_map(|policy| compiled(policy).ok()));
     let policies = match sets.is_empty() {
         true => PolicySet::built_in(),
         false => PolicySet::united(&sets),
@@ -151,7 +151,7 @@ fn snapshot(facts: &Facts, installed: &Installed) -> Snapshot {
     }
 }
 
-/// The policies that the chart mounts as files.
+/// The policies that the chart mounts as files. Faulty ones have an observation of their own.
 fn policies_in_files(facts: &Facts) -> Vec<PolicySet> {
     let files = facts.policy_files.found();
     let files = files
@@ -172,19 +172,16 @@ pub(super) fn policies_in_file(name: &str, text: &str) -> Result<Vec<PolicySet>,
         return Err(format!("line {line}: {}", problem.message));
     }
     let documents = reading.documents.iter();
-    let compiled =
-        documents.map(
-            |document| match compile_object(&document.value, Place::Cluster) {
-                Ok((_, set)) => Ok(set),
-                Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
-            },
-        );
-    compiled.collect()
+    documents
+        .map(|document| compiled(&document.value))
+        .collect()
 }
 
-fn compiled(policy: &Value) -> Option<PolicySet> {
-    let compiled = compile_object(policy, Place::Cluster).ok();
-    compiled.map(|(_, set)| set)
+fn compiled(policy: &Value) -> Result<PolicySet, String> {
+    match compile_object(policy, Place::Cluster) {
+        Ok((_, set)) => Ok(set),
+        Err(faults) => Err(faults.first().map(ToString::to_string).unwrap_or_default()),
+    }
 }
 
 /// An entry that breaks a proxy.

@@ -16,6 +16,7 @@ mod tests;
 use std::io::Write;
 
 use clap::Args;
+use k8s_openapi::api::admissionregistration::v1::ServiceReference;
 
 use super::{Exit, Format, is_styled};
 use cluster::ClusterArguments;
@@ -51,6 +52,13 @@ struct Installed {
     /// The namespace in which entries are tried, in dry runs.
     #[arg(long, value_name = "NAME", default_value = "default")]
     try_in: String,
+}
+
+impl Installed {
+    /// Whether that is the guard's Service.
+    fn is_service(&self, service: &ServiceReference) -> bool {
+        (&service.namespace, &service.name) == (&self.namespace, &self.service)
+    }
 }
 
 /// Looks, tries, and says what is wrong.

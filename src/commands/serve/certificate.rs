@@ -63,13 +63,8 @@ impl CertificateArguments {
             return Ok((None, Source::SelfManaged(settings)));
         }
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            let mut files = CertificateFiles::new(certificate.clone(), key.clone());
-            if let Some(name) = &self.tls_name {
-                files = files.for_name(name.clone());
-            }
-            if let Some(authorities) = &self.tls_ca {
-                files = files.signed_by(authorities.clone());
-            }
+            let mut files = CertificateFiles::new(certificate.clone(), key.clone())
+                .expecting(self.tls_name.clone(), self.tls_ca.clone());
             let pair = files.load(now).context("the certificate cannot be used")?;
             return Ok((Some(pair), Source::Files(Box::new(files))));
         }

@@ -24,14 +24,14 @@ fn load(case: &Case) -> Result<ServingPair, CertificateFileError> {
         path
     };
     let certificate = written("tls.crt", &case.pair.certificate);
-    let mut files = CertificateFiles::new(certificate, written("tls.key", &case.pair.key));
-    if let Some(dialled) = case.dialled {
-        files = files.for_name(ServerName::try_from(dialled).expect("a name"));
-    }
-    if let Some(authorities) = &case.authorities {
-        files = files.signed_by(written("ca.crt", authorities));
-    }
-    files.load(now())
+    let key = written("tls.key", &case.pair.key);
+    let dialled = case
+        .dialled
+        .map(|name| ServerName::try_from(name).expect("a name"));
+    let authorities = case.authorities.as_ref();
+    let authorities = authorities.map(|authorities| written("ca.crt", authorities));
+    let files = CertificateFiles::new(certificate, key);
+    files.expecting(dialled, authorities).load(now())
 }
 
 fn cases() -> Vec<Case> {

@@ -58,17 +58,7 @@ fn verdict(check: &Check, name: &str, yaml: &str) -> String {
     named.retain(|(word, _)| name.contains(word));
     let named = named.into_iter().max_by_key(|(word, _)| word.len());
     let outbound = named.map(|(_, policy)| policy).unwrap_or_default();
-    let context = Context {
-        policies: &policies,
-        mesh: &mesh,
-        sees_mesh: true,
-        namespaces: None,
-        environment: Environment {
-            outbound,
-            names: Some(policies.proxies.names()),
-            ..Environment::default()
-        },
-    };
+    let context = context(&policies, &mesh, outbound);
     let mut findings: Vec<_> = entries
         .iter()
         .flat_map(|entry| evaluate(entry, context))
@@ -87,6 +77,25 @@ fn verdict(check: &Check, name: &str, yaml: &str) -> String {
             format!("{}{fix}", finding.severity)
         });
     words.collect::<Vec<_>>().join("; ")
+}
+
+/// What a check goes by, with all of the mesh in view.
+pub(crate) fn context<'a>(
+    policies: &'a PolicySet,
+    mesh: &'a MeshView,
+    outbound: OutboundPolicy,
+) -> Context<'a> {
+    Context {
+        policies,
+        mesh,
+        sees_mesh: true,
+        namespaces: None,
+        environment: Environment {
+            outbound,
+            names: Some(policies.proxies.names()),
+            ..Environment::default()
+        },
+    }
 }
 
 /// The entries of a row, Services among them.

@@ -9,13 +9,11 @@ use x509_parser::pem::Pem;
 
 use crate::commands::doctor::Installed;
 use crate::commands::doctor::facts::{Facts, Seen, Webhook};
+use crate::pki::authorities::CERTIFICATE;
 
 use super::{Observation, State, duration};
 
 const SUBJECT: &str = "caBundle";
-
-/// Where a Secret has the authority that signs.
-const SIGNING: &str = "ca.crt";
 
 /// One authority's certificate.
 struct Authority {
@@ -63,9 +61,7 @@ fn difference(
 ) -> Option<Observation> {
     let asks_guard = |webhook: &&Webhook| {
         let service = webhook.client_config.service.as_ref();
-        service.is_some_and(|service| {
-            (&service.namespace, &service.name) == (&installed.namespace, &installed.service)
-        })
+        service.is_some_and(|service| installed.is_service(service))
     };
     let ours = bundles
         .iter()
@@ -76,12 +72,15 @@ fn difference(
             authorities.map(|one| one.der).collect()
         })
         .collect();
+    if trusted.len() < 2 {
+        return None;
+    }
     let told = "the webhooks of one Service trust different authorities: what one takes another may refuse";
     let remedy = format!(
         "look again, for both configurations are written one after the other; if it stays so:\n{}",
         remedy(facts, installed)
     );
-    (trusted.len() > 1).then(|| Observation::failed(SUBJECT, told, remedy))
+    Some(Observation::failed(SUBJECT, told, remedy))
 }
 
 fn trusted(whose: &str, bundle: &[u8], facts: &Facts, installed: &Installed) -> Observation {
@@ -169,7 +168,9 @@ fn own_fault(trusted: &[Authority], facts: &Facts, installed: &Installed) -> Opt
     let kept = facts.authority.found()?;
     let secret = &installed.ca_secret;
     let Some(own) = signing(kept) else {
-        return Some(format!("Secret {secret} has no {SIGNING} that can be read"));
+        return Some(format!(
+            "Secret {secret} has no {CERTIFICATE} that can be read"
+        ));
     };
     let is_trusted = trusted.iter().any(|one| one.der == own.der);
     (!is_trusted).then(|| {
@@ -178,7 +179,7 @@ fn own_fault(trusted: &[Authority], facts: &Facts, installed: &Installed) -> Opt
 }
 
 fn signing(secret: &Secret) -> Option<Authority> {
-    let certificate = secret.data.as_ref()?.get(SIGNING)?;
+    let certificate = secret.data.as_ref()?.get(CERTIFICATE)?;
     read(&certificate.0).ok()?.into_iter().next()
 }
 

@@ -112,12 +112,12 @@ fn asked(wanted: &Webhook, webhook: &Webhook, installed: &Installed) -> Result<S
     let path = service.path.as_deref().unwrap_or("/");
     let port = service.port.unwrap_or(443);
     let asked = format!("{}/{}:{port}{path}", service.namespace, service.name);
-    let Installed {
-        namespace,
-        service: name,
-        ..
-    } = installed;
-    if (&service.namespace, &service.name) != (namespace, name) {
+    if !installed.is_service(service) {
+        let Installed {
+            namespace,
+            service: name,
+            ..
+        } = installed;
         return Err(format!("asks {asked}, not the Service {namespace}/{name}"));
     }
     let wanted = wanted.client_config.service.as_ref();

@@ -1,9 +1,8 @@
 use serde_json::json;
 
-use super::super::testing::{entries, table};
+use super::super::testing::{context, entries, table};
 use crate::mesh::MeshView;
-use crate::mesh::simulation::Environment;
-use crate::policy::check::Context;
+use crate::mesh::simulation::OutboundPolicy;
 use crate::policy::compile::PolicySet;
 use crate::policy::evaluator::evaluate;
 use crate::policy::spec::ConnectProxyPolicy;
@@ -196,17 +195,7 @@ fn a_proxy_behind_many_tunnels_is_dialled() {
         }))
         .unwrap();
         let policies = PolicySet::compile(&[document]).unwrap();
-        let context = Context {
-            policies: &policies,
-            mesh: &mesh,
-            sees_mesh: true,
-            namespaces: None,
-            environment: Environment {
-                names: Some(policies.proxies.names()),
-                ..Environment::default()
-            },
-        };
-        let findings = evaluate(&api, context);
+        let findings = evaluate(&api, context(&policies, &mesh, OutboundPolicy::default()));
         let captured = findings
             .iter()
             .filter(|finding| finding.check == super::CHECK.id);

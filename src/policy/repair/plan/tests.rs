@@ -1,10 +1,9 @@
 //! What is advised helps: it is followed, and the object judged again.
 
 use super::{Advice, Plan};
-use crate::mesh::simulation::{Environment, OutboundPolicy};
+use crate::mesh::simulation::OutboundPolicy;
 use crate::mesh::{MeshView, ServiceEntry};
-use crate::policy::check::Context;
-use crate::policy::checks::testing::{entries, policies};
+use crate::policy::checks::testing::{context, entries, policies};
 use crate::policy::evaluate;
 use crate::policy::repair::obstacle::obstacles;
 use crate::policy::repair::proof::{Proof, prove};
@@ -134,17 +133,7 @@ fn what_is_advised_helps() {
 /// The advice about the first port, and the checks that the object raises once it is followed.
 fn advised(entry: &ServiceEntry) -> (Advice, String) {
     let (policies, mesh) = (policies(), MeshView::new());
-    let context = Context {
-        policies: &policies,
-        mesh: &mesh,
-        sees_mesh: true,
-        namespaces: None,
-        environment: Environment {
-            outbound: OutboundPolicy::RegistryOnly,
-            names: Some(policies.proxies.names()),
-            ..Environment::default()
-        },
-    };
+    let context = context(&policies, &mesh, OutboundPolicy::RegistryOnly);
     let subject = Subject::new(entry, context);
     let port = &entry.ports[0];
     let candidate = repaired(entry, port);
