@@ -35,6 +35,8 @@ pub struct Surroundings {
     pub hidden: bool,
     /// How many proxies workloads use that no policy declares.
     pub observed: usize,
+    /// How many findings about stored entries the policy of that name in force has a say about, if that is known.
+    pub findings: Option<usize>,
     /// When this is said.
     pub now: Timestamp,
 }
@@ -63,13 +65,19 @@ impl Standing<'_> {
             declared: count(self.declared),
             observed: count(around.observed),
         };
+        let counted = around
+            .findings
+            .filter(|_| self.in_force.is_some() && !around.hidden);
+        let findings = counted.map(count);
         // Whatever else is shown is somebody else's.
         let is_shown = self.shown["observedGeneration"] == self.generation
             && self.shown["proxies"] == json!(proxies)
+            && self.shown["findings"] == json!(findings)
             && shown == Some(&json!(ready));
         (!is_shown).then(|| PolicyStatus {
             observed_generation: self.generation,
             proxies,
+            findings,
             conditions: vec![ready],
         })
     }
@@ -94,8 +102,8 @@ impl Standing<'_> {
     }
 }
 
-fn count(proxies: usize) -> u32 {
-    u32::try_from(proxies).unwrap_or(u32::MAX)
+fn count(things: usize) -> u32 {
+    u32::try_from(things).unwrap_or(u32::MAX)
 }
 
 /// As `metav1.Time` is written.
@@ -134,15 +142,18 @@ mod tests {
         let around = Surroundings {
             hidden,
             observed: 5,
+            findings: Some(7),
             now: "2026-11-21T09:00:00.987Z".parse().unwrap(),
         };
         json!(standing.to_write(around))
     }
 
+    /// Of a policy that is in force in some form.
     fn status(generation: i64, holds: &str, reason: &str, message: &str, since: &str) -> Value {
         json!({
             "observedGeneration": generation,
             "proxies": {"declared": 2, "observed": 5},
+            "findings": 7,
             "conditions": [{
                 "type": "Ready", "status": holds, "reason": reason, "message": message,
                 "observedGeneration": generation, "lastTransitionTime": since,
@@ -182,7 +193,12 @@ mod tests {
             ),
         ] {
             let said = written(&standing(faults, in_force, &Value::Null), hidden);
-            assert_eq!(said, status(3, holds, reason, &message, NOW));
+            let mut expected = status(3, holds, reason, &message, NOW);
+            // Of one that is not in force nobody counts any.
+            if in_force.is_none() || hidden {
+                expected.as_object_mut().unwrap().remove("findings");
+            }
+            assert_eq!(said, expected);
         }
         let many = "a fault\n".repeat(10_000);
         let said = written(&standing(Some(&many), None, &Value::Null), false);
@@ -202,6 +218,10 @@ mod tests {
         conditions.insert(0, other);
         let mut fewer = good.clone();
         fewer["proxies"]["declared"] = json!(1);
+        let mut found = good.clone();
+        found["findings"] = json!(8);
+        let mut uncounted = good.clone();
+        uncounted.as_object_mut().unwrap().remove("findings");
         for (shown, since) in [
             (Value::Null, Some(NOW)),
             (json!({}), Some(NOW)),
@@ -210,6 +230,8 @@ mod tests {
             (good, None),
             (of_others, None),
             (fewer, Some(EARLIER)),
+            (found, Some(EARLIER)),
+            (uncounted, Some(EARLIER)),
             (
                 status(2, "True", "InForce", "in force", EARLIER),
                 Some(EARLIER),

@@ -101,6 +101,7 @@ fn columns() -> Vec<CustomResourceColumnDefinition> {
             "integer",
             0,
         ),
+        ("Findings", ".status.findings".to_owned(), "integer", 0),
         ("Ready", ready("status"), "string", 0),
         ("Reason", ready("reason"), "string", 1),
         ("On Unsafe", ".spec.onUnsafe".to_owned(), "string", 1),

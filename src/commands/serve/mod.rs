@@ -14,6 +14,7 @@ mod reload;
 mod samples;
 mod self_managed;
 mod status;
+mod stored_findings;
 mod trial;
 mod workloads;
 

@@ -23,6 +23,7 @@ use crate::state::{
 
 use super::mesh_configs::MeshConfigs;
 use super::namespaces::{self, Labelled};
+use super::stored_findings::FindingCounts;
 use super::trial;
 use super::workloads::{Workloads, observed};
 
@@ -163,8 +164,17 @@ impl Policies {
         self.changed.notified().await;
     }
 
-    /// The statuses that differ from what the cluster shows.
-    pub(super) fn statuses_to_write(&self, now: Timestamp) -> Vec<StatusToWrite> {
+    /// What is in force now.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.shared.load())
+    }
+
+    /// The statuses that differ from what the cluster shows, with so many findings for each policy.
+    pub(super) fn statuses_to_write(
+        &self,
+        now: Timestamp,
+        findings: Option<&FindingCounts>,
+    ) -> Vec<StatusToWrite> {
         let snapshot = self.shared.load();
         let proxies = snapshot.policies.proxies.all().iter();
         let observed = proxies.filter(|proxy| proxy.evidence == Evidence::Observed);
@@ -174,6 +184,7 @@ impl Policies {
             let around = Surroundings {
                 hidden: parts.hidden.contains(standing.name),
                 observed,
+                findings: findings.and_then(|counts| counts.of(standing.name)),
                 now,
             };
             let status = standing.to_write(around)?;
@@ -215,7 +226,6 @@ impl Policies {
         if before != after {
             let proxies = after.len();
             tracing::info!(generation, proxies, "the observed proxies changed");
-            self.changed.notify_one();
         }
     }
 
@@ -302,20 +312,21 @@ impl Policies {
         tracing::info!(generation, policies, "the policy changed");
         let current = parts.are_current();
         self.metrics.reloaded(Reload::Policy, true, current);
-        self.changed.notify_one();
     }
 
     /// Puts what all parts come to in force.
     fn publish(&self, parts: &Parts) -> Arc<Snapshot> {
         let snapshot = self.arguments.snapshot_of(Arc::clone(&parts.observing));
         let root = parts.in_force.root_namespace.as_deref();
-        self.shared.publish(Snapshot {
+        let snapshot = self.shared.publish(Snapshot {
             namespaces: Arc::clone(&parts.namespaces),
             mesh: Arc::clone(&parts.mesh),
             sees_mesh: parts.sees_mesh,
             mesh_config: parts.mesh_configs.of(root),
             ..snapshot
-        })
+        });
+        self.changed.notify_one();
+        snapshot
     }
 }
 

@@ -130,6 +130,13 @@ impl MeshView {
         self.entries.values().map(|entry| &**entry)
     }
 
+    /// The entries that came at `sequence` or later, in that order: whoever looks at all of them goes on in the
+    /// next view where it left off in this one, and need not keep it.
+    pub fn entries_from(&self, sequence: u64) -> impl Iterator<Item = Ranked<'_>> {
+        let entries = self.entries.range(sequence..);
+        entries.map(|(&sequence, entry)| Ranked { entry, sequence })
+    }
+
     /// How many entries are in view.
     pub fn len(&self) -> usize {
         self.entries.len()

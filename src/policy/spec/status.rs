@@ -15,6 +15,10 @@ pub struct PolicyStatus {
     pub observed_generation: i64,
     /// How many proxies there are.
     pub proxies: ProxyCounts,
+    /// How many findings about stored ServiceEntries this policy neither exempts nor switches off; not told
+    /// where it is not in force, or the cluster has not told all of the mesh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<u32>,
     /// Ready: whether the policy is in force as it was written last.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -13,6 +13,7 @@ use crate::mesh::ServiceEntry;
 
 use super::check::Context;
 use super::checks;
+use super::compile::Policy;
 use super::evaluator::evaluate;
 use super::finding::{Finding, Severity};
 use super::fix::Edit;
@@ -81,32 +82,41 @@ pub fn in_force(
     today: Date,
 ) -> InForce {
     let mut in_force = InForce::default();
-    // What is wrong with the object's shape is the API server's to say.
-    if is_about_shape(finding) {
-        return in_force;
-    }
-    let namespace = context.namespace(&entry.namespace);
-    for concerned in &finding.proxies {
-        for policy in context.policies.about(&concerned.proxy) {
-            let evidence = concerned.proxy.evidence;
-            let mode = policy.mode_for(namespace, finding.check, evidence);
-            let (holding, expired): (Vec<_>, Vec<_>) = policy
-                .exemptions(&entry.namespace, &entry.name, finding.check)
-                .partition(|exemption| exemption.holds(today));
-            if !holding.is_empty() || mode == Mode::Off {
-                continue;
-            }
-            let notes = expired.into_iter();
-            let notes = notes.map(|exemption| Expired::new(exemption, policy, finding.check));
-            in_force.expired.extend(notes);
-            in_force.rules.push(Rule {
-                mode,
-                on_unsafe: policy.on_unsafe,
-                existing: policy.existing,
-            });
-        }
+    for (policy, mode) in policies_with_a_say(finding, entry, context, today) {
+        // None of them holds, or the policy had no say.
+        let expired = policy.exemptions(&entry.namespace, &entry.name, finding.check);
+        let notes = expired.map(|exemption| Expired::new(exemption, policy, finding.check));
+        in_force.expired.extend(notes);
+        in_force.rules.push(Rule {
+            mode,
+            on_unsafe: policy.on_unsafe,
+            existing: policy.existing,
+        });
     }
     in_force
+}
+
+/// The policies that are neither off nor exempt a finding on `today`, each with the mode that holds after every
+/// ceiling, and once for each proxy about which it has a say.
+pub fn policies_with_a_say<'a>(
+    finding: &'a Finding,
+    entry: &'a ServiceEntry,
+    context: &'a Context<'_>,
+    today: Date,
+) -> impl Iterator<Item = (&'a Policy, Mode)> {
+    let namespace = context.namespace(&entry.namespace);
+    let concerned = finding.proxies.iter();
+    // What is wrong with the object's shape is the API server's to say.
+    let concerned = concerned.filter(|_| !is_about_shape(finding));
+    concerned.flat_map(move |concerned| {
+        let policies = context.policies.about(&concerned.proxy);
+        policies.filter_map(move |policy| {
+            let mut exemptions = policy.exemptions(&entry.namespace, &entry.name, finding.check);
+            let exempt = exemptions.any(|exemption| exemption.holds(today));
+            let mode = policy.mode_for(namespace, finding.check, concerned.proxy.evidence);
+            (!exempt && mode != Mode::Off).then_some((policy, mode))
+        })
+    })
 }
 
 fn is_about_shape(finding: &Finding) -> bool {
