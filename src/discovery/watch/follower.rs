@@ -81,9 +81,14 @@ where
                 }
                 // As a rule 410: the cluster does not remember what came after the last that was seen.
                 Err(error) => {
-                    let called = self.called;
-                    tracing::debug!(%error, "the watch of {called} begins again");
                     (self.tell)(News::Unanswered);
+                    let called = self.called;
+                    self.log_once(&error.to_string(), |error| {
+                        tracing::info!(
+                            error,
+                            "the cluster cannot tell its {called} from where their watch was: all are listed anew"
+                        );
+                    });
                 }
             }
             self.pause().await;

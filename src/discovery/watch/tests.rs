@@ -44,6 +44,7 @@ const CASES: &[(&str, &str)] = &[
   all: a1 b1
 0 s watch from 1 -> 410
   unanswered
+  INFO the cluster cannot tell its ConfigMaps from where their watch was: all are listed anew error="error returned by apiserver during watch: as the script says: Scripted"
 1 s list -> a1 more
 1 s list on -> HTTP 410
   WARN the cluster does not tell its ConfigMaps; what was seen of them stays in force, and it is asked again every few seconds error="as the script says (410)"
@@ -54,17 +55,19 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "410: what the watch has missed, a list tells",
-        "
+        r#"
 0 s list -> a1 b1
   all: a1 b1
 0 s watch from 1 -> +c1 410
   now c1
   unanswered
+  INFO the cluster cannot tell its ConfigMaps from where their watch was: all are listed anew error="error returned by apiserver during watch: as the script says: Scripted"
 1 s list -> b2
   all: b2
+  INFO the cluster tells its ConfigMaps now
 1 s watch from 2 -> +d1
   now d1
-",
+"#,
     ),
     (
         "a watch that is cut goes on where it was",
@@ -123,8 +126,10 @@ const CASES: &[(&str, &str)] = &[
   gone a
   left out: 2
   unanswered
+  INFO the cluster cannot tell its ConfigMaps from where their watch was: all are listed anew error="error returned by apiserver during watch: as the script says: Scripted"
 1 s list -> a? b? c1
   all: c1
+  INFO the cluster tells its ConfigMaps now
 1 s watch from 5 -> +b2 -a +b?
   now b2
   left out: 1

@@ -12,6 +12,7 @@
 //!
 //! `TRANSCRIPT=overwrite make e2e` writes what is printed into the transcripts, to be read as a diff.
 
+mod audit;
 mod many;
 mod session;
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Setup;
+use super::audit::AuditLog;
 use super::many::create_many;
 use crate::harness::manifests::{component, text_of};
 use crate::harness::transcript::printed_by;
@@ -41,8 +42,7 @@ pub(crate) struct Session<'a> {
     names: DnsServer,
     /// How many lines of the guard's log were shown.
     logged: usize,
-    /// How much of the audit log was shown.
-    audited: u64,
+    audit: AuditLog,
     /// The guard's series when they were last shown.
     counted: BTreeMap<String, f64>,
 }
@@ -73,7 +73,7 @@ impl<'a> Session<'a> {
             way_begins: free_address(Ipv4Addr::LOCALHOST),
             names: DnsServer::start(),
             logged: 0,
-            audited: 0,
+            audit: AuditLog::default(),
             counted: BTreeMap::new(),
         };
         let policy = session.directory.path().join("policy.yaml");
@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
         session.start_guard();
         let guard = session.guard.as_ref().expect("it was started");
         session.stage.await_reviews(|| guard.has_been_asked());
-        session.audited = plane.audited();
+        session.audit = AuditLog::from_now(plane);
         session.count("");
         session
     }
@@ -207,8 +207,8 @@ impl<'a> Session<'a> {
     fn tool(&mut self, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[..] {
-            ["audit"] => self.audit(""),
-            ["audit", prefix] => self.audit(prefix),
+            ["audit"] => self.audit.next(&self.stage, ""),
+            ["audit", prefix] => self.audit.next(&self.stage, prefix),
             ["metrics", prefix] => self.count(prefix),
             ["await", .., value] => {
                 let guard = self.guard.as_ref().expect("a guard that runs");
@@ -280,20 +280,11 @@ impl<'a> Session<'a> {
             if let Some(value) = line[field].as_str() {
                 // Another one in every run.
                 let value = value.replace(&address, "ADDRESS");
+                let value = without_versions(&value);
                 printed += &format!("\n  {field}: {value}");
             }
         }
         printed
-    }
-
-    fn audit(&mut self, prefix: &str) -> String {
-        let events = self.stage.plane.audit(self.audited);
-        self.audited = self.stage.plane.audited();
-        let ours = events.iter().filter(|event| {
-            let object = &event["objectRef"];
-            object["resource"] == "serviceentries" && object["namespace"] == *self.stage.namespace
-        });
-        ours.map(|event| told(event, prefix)).collect()
     }
 
     fn count(&mut self, prefix: &str) -> String {
@@ -314,39 +305,14 @@ impl<'a> Session<'a> {
     }
 }
 
-/// An event of the audit log: who did what to what, what came of it, and the webhooks' annotations
-/// with that prefix.
-fn told(event: &Value, prefix: &str) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let object = &event["objectRef"];
-    let mut line = format!(
-        "{} {} {}/{}",
-        text(&event["user"]["username"]),
-        text(&event["verb"]),
-        text(&object["apiVersion"]),
-        text(&object["resource"]),
-    );
-    for part in ["name", "subresource"] {
-        if let Some(part) = object[part].as_str() {
-            line += &format!("/{part}");
-        }
-    }
-    if text(&event["requestURI"]).contains("dryRun=All") {
-        line += " (dry run)";
-    }
-    line += &format!(": {}\n", event["responseStatus"]["code"]);
-    let annotations = event["annotations"].as_object().into_iter().flatten();
-    for (key, value) in annotations.filter(|(key, _)| key.starts_with(prefix)) {
-        let value = text(value);
-        // Also there: how the request was authorized, and which webhook changed something.
-        if key.contains("tunnelguard.dev/") || key.starts_with("failed-open") {
-            line += &format!("  {key}: {value}\n");
-        } else if key.starts_with("patch.webhook") {
-            let patch: Value = serde_json::from_str(&value).expect("JSON");
-            line += &format!("  {key}: {} {}\n", text(&patch["webhook"]), patch["patch"]);
-        }
-    }
-    line
+/// `too old resource version: 260 (264)` with other numbers in every run.
+fn without_versions(text: &str) -> String {
+    const BEFORE: &str = "resource version: ";
+    let Some((before, versions)) = text.split_once(BEFORE) else {
+        return text.to_owned();
+    };
+    let rest = versions.split_once(')').map_or("", |(_, rest)| rest);
+    format!("{before}{BEFORE}VERSION (VERSION){rest}")
 }
 
 /// Copies the files of a directory.
