@@ -83,8 +83,9 @@ fn services(count: usize) -> MeshView {
             "metadata": {"namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
             "ports": [{"name": port, "port": 3128}], "endpoints": [{"addresses": [pod]}],
         });
-        let slice = EndpointSlice::read(&slice).unwrap();
-        view.upsert(with_slices(read_service(&service).unwrap(), &[&slice]));
+        let slice = EndpointSlice::read(&slice).unwrap().unwrap();
+        let service = read_service(&service).unwrap().unwrap();
+        view.upsert(with_slices(service, &[&slice]));
     }
     view
 }
@@ -161,9 +162,10 @@ fn with_listener(count: usize, port: &Value, bind: &str) -> MeshView {
 }
 
 fn with_sidecar(mut view: MeshView, egress: &Value) -> MeshView {
-    view.upsert_sidecar(Sidecar::read(&json!({
+    let sidecar = json!({
         "metadata": {"name": "default", "namespace": "payments"}, "spec": {"egress": egress},
-    })));
+    });
+    view.upsert_sidecar(Sidecar::read(&sidecar).unwrap());
     view
 }
 
@@ -172,10 +174,11 @@ fn workloads(count: usize) -> MeshView {
     let mut view = mesh(FEW);
     for n in 0..count {
         let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 160, 0, 0]) + n as u32);
-        view.upsert_workload_entry(WorkloadEntry::read(&json!({
+        let workload = json!({
             "metadata": {"name": format!("workload-{n}"), "namespace": "payments"},
             "spec": {"address": address, "labels": {"app": format!("app-{}", n / 10), "tier": "vm"}},
-        })));
+        });
+        view.upsert_workload_entry(WorkloadEntry::read(&workload).unwrap());
     }
     let selecting = json!({
         "metadata": {"name": "selecting", "namespace": "payments"},

@@ -5,14 +5,11 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::mesh::kubernetes::{
-    EndpointSlice, is_endpoint_slice, is_endpoints, read_service, with_slices,
-};
+use crate::mesh::kubernetes::{EndpointSlice, is_endpoint_slice, is_endpoints, with_slices};
 use crate::mesh::service_entry::Resolution;
 use crate::mesh::view::Unmodelled;
-use crate::mesh::{MeshView, ServiceEntry};
+use crate::mesh::{MeshView, Problem, ServiceEntry};
 use crate::report::ObjectName;
-use crate::source::Document;
 
 use super::workspace::Placed;
 
@@ -26,26 +23,24 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Takes a Service, which is in view at once: the order in which objects appear is their age.
-    pub(super) fn take_service(&mut self, file: usize, document: Document, mesh: &mut MeshView) {
-        let Some(entry) = read_service(&document.value) else {
-            return;
-        };
-        mesh.upsert(entry.clone());
-        self.services.push(Placed {
-            file,
-            document,
-            entry,
-        });
+    /// Takes a Service.
+    pub(super) fn take_service(&mut self, service: Placed) {
+        self.services.push(service);
     }
 
     /// Takes a document if it tells what stands behind a Service.
-    pub(super) fn take(&mut self, api_version: &str, kind: &str, value: &Value) {
+    pub(super) fn take(
+        &mut self,
+        api_version: &str,
+        kind: &str,
+        value: &Value,
+    ) -> Result<(), Problem> {
         if is_endpoint_slice(api_version, kind) {
-            self.slices.extend(EndpointSlice::read(value));
+            self.slices.extend(EndpointSlice::read(value)?);
         } else if is_endpoints(api_version, kind) {
             self.endpoints.push(ObjectName::of(value).unmodelled());
         }
+        Ok(())
     }
 
     /// Gives every Service its endpoints, once all is read.

@@ -3,15 +3,16 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::mesh::destination_rule::{DestinationRule, is_destination_rule};
-use crate::mesh::kubernetes::is_service;
-use crate::mesh::service_entry::{GROUP, is_service_entry};
+use crate::mesh::kubernetes::{is_service, read_service};
+use crate::mesh::service_entry::{GROUP, Registry, is_service_entry};
 use crate::mesh::sidecar::{Sidecar, is_sidecar};
 use crate::mesh::view::Unmodelled;
 use crate::mesh::workload_entry::{WorkloadEntry, is_workload_entry};
-use crate::mesh::{MeshView, ServiceEntry};
+use crate::mesh::{self, MeshView, ServiceEntry};
 use crate::report::ObjectName;
 use crate::source::{self, Document, Problem, Skipped, SourceFile};
 
@@ -89,46 +90,57 @@ impl Workspace {
     }
 
     fn read_document(&mut self, file: usize, document: Document) {
-        let text = |field: &str| {
-            document
-                .value
-                .get(field)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
+        let entry = match self.read_object(&document.value) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return,
+            Err(problem) => {
+                let location = document.locate(&problem.path);
+                let message = problem.to_string();
+                return self.problems.push((file, Problem { message, location }));
+            }
         };
-        let (api_version, kind) = (text("apiVersion"), text("kind"));
-        if is_unmodelled(api_version, kind) {
-            let name = ObjectName::of(&document.value);
-            self.mesh.note_unmodelled(name.unmodelled());
-        }
-        if is_destination_rule(api_version, kind) {
-            let rule = DestinationRule::read(&document.value);
-            self.mesh.upsert_destination_rule(rule);
-        }
-        if is_sidecar(api_version, kind) {
-            self.mesh.upsert_sidecar(Sidecar::read(&document.value));
-        }
-        if is_workload_entry(api_version, kind) {
-            let workload = WorkloadEntry::read(&document.value);
-            self.mesh.upsert_workload_entry(workload);
-        }
-        if is_service(api_version, kind) {
-            return self.unpaired.take_service(file, document, &mut self.mesh);
-        }
-        self.unpaired.take(api_version, kind, &document.value);
-        if !is_service_entry(api_version, kind) {
-            return;
-        }
-        // Lenient reading of a value that is already in memory cannot fail.
-        let Ok(entry) = serde_json::from_value::<ServiceEntry>(document.value.clone()) else {
-            return;
-        };
+        // At once: the order in which objects appear is their age.
         self.mesh.upsert(entry.clone());
-        self.entries.push(Placed {
+        let placed = Placed {
             file,
             document,
             entry,
-        });
+        };
+        match placed.entry.registry {
+            Registry::Istio => self.entries.push(placed),
+            Registry::Kubernetes => self.unpaired.take_service(placed),
+        }
+    }
+
+    /// Takes what an object does beside entries and Services, or gives the one that it is.
+    fn read_object(&mut self, object: &Value) -> Result<Option<ServiceEntry>, mesh::Problem> {
+        let text = |field: &str| object.get(field).and_then(Value::as_str);
+        let api_version = text("apiVersion").unwrap_or_default();
+        let kind = text("kind").unwrap_or_default();
+        if is_unmodelled(api_version, kind) {
+            let name = ObjectName::of(object);
+            self.mesh.note_unmodelled(name.unmodelled());
+        }
+        if is_destination_rule(api_version, kind) {
+            let rule = DestinationRule::read(object)?;
+            self.mesh.upsert_destination_rule(rule);
+        }
+        if is_sidecar(api_version, kind) {
+            self.mesh.upsert_sidecar(Sidecar::read(object)?);
+        }
+        if is_workload_entry(api_version, kind) {
+            let workload = WorkloadEntry::read(object)?;
+            self.mesh.upsert_workload_entry(workload);
+        }
+        self.unpaired.take(api_version, kind, object)?;
+        if is_service(api_version, kind) {
+            return read_service(object);
+        }
+        let is_entry = is_service_entry(api_version, kind);
+        // Lenient reading of a value that is already in memory cannot fail.
+        Ok(is_entry
+            .then(|| ServiceEntry::deserialize(object).ok())
+            .flatten())
     }
 }
 

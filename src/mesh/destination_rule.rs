@@ -1,11 +1,12 @@
-//! The DestinationRule, read leniently: what it does to the bytes that a sidecar forwards.
+//! The DestinationRule: what it does to the bytes that a sidecar forwards.
 //!
-//! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema. A field of the wrong type counts as
-//! absent: the API server refuses it.
+//! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema.
 
 use serde_json::Value;
 
+use super::field::Field;
 use super::labels::{self, Labels};
+use super::lenient::Problem;
 use super::line::{OBJECT_CHARACTERS, one_line};
 use super::object::{Metadata, is_of_istio};
 
@@ -53,58 +54,59 @@ impl TrafficPolicy {
         own.map_or(self.tls, |(_, tls)| *tls)
     }
 
-    fn read(policy: &Value) -> Self {
-        let ports = policy["portLevelSettings"].as_array();
-        let ports = ports.into_iter().flatten().filter_map(|settings| {
-            let number = settings["port"]["number"].as_u64()?;
-            Some((u16::try_from(number).ok()?, adds_tls(settings)))
-        });
-        Self {
-            tls: adds_tls(policy),
-            tunnel: policy["tunnel"].is_object().then(|| {
-                let tunnel = &policy["tunnel"];
-                let host = tunnel["targetHost"].as_str().unwrap_or_default();
-                let port = tunnel["targetPort"].as_u64().unwrap_or_default();
-                format!("{host}:{port}").into()
-            }),
-            ports: ports.collect(),
+    fn read(policy: &Field<'_, '_>) -> Result<Self, Problem> {
+        let mut ports = Vec::new();
+        for settings in policy.get("portLevelSettings")?.items()? {
+            let tls = adds_tls(&settings)?;
+            let number = settings.get("port")?.get("number")?.port()?;
+            ports.extend(number.map(|number| (number, tls)));
         }
+        let tunnel = policy.get("tunnel")?.read(|tunnel| {
+            let host = tunnel.get("targetHost")?.text()?.unwrap_or_default();
+            let port = tunnel.get("targetPort")?.port()?.unwrap_or_default();
+            Ok(format!("{host}:{port}").into())
+        })?;
+        Ok(Self {
+            tls: adds_tls(policy)?,
+            tunnel,
+            ports,
+        })
     }
 }
 
 /// Whether settings ask for TLS; without a mode it is DISABLE.
-fn adds_tls(settings: &Value) -> bool {
-    let mode = settings["tls"]["mode"].as_str();
-    matches!(mode, Some("SIMPLE" | "MUTUAL" | "ISTIO_MUTUAL"))
+fn adds_tls(settings: &Field<'_, '_>) -> Result<bool, Problem> {
+    let mode = settings.get("tls")?.get("mode")?.text()?;
+    Ok(matches!(mode, Some("SIMPLE" | "MUTUAL" | "ISTIO_MUTUAL")))
 }
 
 impl DestinationRule {
     /// Reads an object of that kind.
-    pub fn read(object: &Value) -> Self {
+    ///
+    /// # Errors
+    /// The first field of the wrong type.
+    pub fn read(object: &Value) -> Result<Self, Problem> {
+        let object = Field::of(object);
         let Metadata {
             namespace,
             name,
             created,
-        } = Metadata::of(object);
-        let spec = &object["spec"];
-        let mut host = spec["host"].as_str().unwrap_or_default().to_owned();
+        } = Metadata::of(&object)?;
+        let spec = object.get("spec")?;
+        let mut host = spec.get("host")?.text()?.unwrap_or_default().to_owned();
         if !host.contains('.') && !host.starts_with('*') {
             host = format!("{host}.{namespace}.svc.cluster.local");
         }
-        let export_to = spec["exportTo"].as_array().into_iter().flatten();
-        let policy = &spec["trafficPolicy"];
-        Self {
+        let export_to = spec.get("exportTo")?.texts()?.into_iter();
+        Ok(Self {
             namespace: namespace.into(),
             name: name.into(),
             created,
             host: host.into(),
-            selector: labels::read_selector(&spec["workloadSelector"], "matchLabels"),
-            export_to: export_to
-                .filter_map(Value::as_str)
-                .map(Into::into)
-                .collect(),
-            traffic_policy: policy.is_object().then(|| TrafficPolicy::read(policy)),
-        }
+            selector: labels::read_selector(&spec.get("workloadSelector")?, "matchLabels")?,
+            export_to: export_to.map(Into::into).collect(),
+            traffic_policy: spec.get("trafficPolicy")?.read(TrafficPolicy::read)?,
+        })
     }
 
     /// `DestinationRule namespace/name`.

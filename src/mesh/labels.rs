@@ -2,24 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use super::field::Field;
+use super::lenient::Problem;
 
 /// Label → value.
 pub type Labels = BTreeMap<Box<str>, Box<str>>;
 
-/// Reads labels. A value that is no string counts as absent: the API server refuses it.
-pub(crate) fn read(object: &Value) -> Labels {
-    let labels = object.as_object().into_iter().flatten();
-    let labels = labels.filter_map(|(key, value)| {
-        let value = value.as_str()?;
-        Some((key.as_str().into(), value.into()))
+/// Reads labels.
+pub(crate) fn read(labels: &Field<'_, '_>) -> Result<Labels, Problem> {
+    let labels = labels.entries()?.filter_map(|(key, value)| {
+        let value = value.text().transpose()?;
+        Some(value.map(|value| (key.into(), value.into())))
     });
     labels.collect()
 }
 
 /// Reads a `workloadSelector`, whose labels are in `field`; `None` where it is not set.
-pub(crate) fn read_selector(selector: &Value, field: &str) -> Option<Labels> {
-    selector.is_object().then(|| read(&selector[field]))
+pub(crate) fn read_selector(
+    selector: &Field<'_, '_>,
+    field: &str,
+) -> Result<Option<Labels>, Problem> {
+    selector.read(|selector| read(&selector.get(field)?))
 }
 
 /// Whether a selector's labels are all among those of a workload.

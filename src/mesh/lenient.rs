@@ -22,6 +22,15 @@ pub struct Problem {
     pub message: String,
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.segments().is_empty() {
+            write!(f, "{}: ", self.path.shown())?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
 /// A value that may be absent, null, of the expected shape, or of another.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Loose<T> {
@@ -183,11 +192,7 @@ impl<'de, T: Shape> Visitor<'de> for LooseVisitor<T> {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-        // JSON has one kind of number: 3128.0 is the integer 3128. 2^53 is where f64 stops being
-        // exact, far above any port.
-        let whole = number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
-        let value = whole.then_some(number as i64).and_then(T::from_integer);
-        Ok(found(value, "a number"))
+        Ok(found(whole(number).and_then(T::from_integer), "a number"))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -205,6 +210,22 @@ impl<'de, T: Shape> Visitor<'de> for LooseVisitor<T> {
     fn visit_map<A: MapAccess<'de>>(self, mapping: A) -> Result<Self::Value, A::Error> {
         Ok(found(T::from_mapping(mapping)?, "a mapping"))
     }
+}
+
+/// JSON has one kind of number: 3128.0 is the integer 3128. 2^53 is where f64 stops being exact, far
+/// above any port.
+pub(super) fn whole(number: f64) -> Option<i64> {
+    let is_whole = number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
+    is_whole.then_some(number as i64)
+}
+
+/// The port of that number; none for 0, which is what an absent number means in Istio's protobuf.
+///
+/// # Errors
+/// It is too large or too small, in the words of a [`Problem`].
+pub(super) fn port(number: i64) -> Result<Option<u16>, String> {
+    let port = u16::try_from(number).map(|port| Some(port).filter(|port| *port > 0));
+    port.map_err(|_| format!("expected a port between 1 and 65535, found {number}"))
 }
 
 fn found<T>(value: Option<T>, instead: &'static str) -> Loose<T> {

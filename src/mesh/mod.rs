@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod destination_rule;
+mod field;
 pub mod field_path;
 mod host;
 pub mod kubernetes;

@@ -1,7 +1,7 @@
 //! What objects of every kind have in common.
 
-use serde_json::Value;
-
+use super::field::Field;
+use super::lenient::Problem;
 use super::service_entry::GROUP;
 
 /// Whether an `apiVersion` and `kind` are those of a kind of Istio's traffic objects, in any version.
@@ -10,8 +10,7 @@ pub(crate) fn is_of_istio(api_version: &str, kind: &str, wanted: &str) -> bool {
     kind == wanted && version.is_some_and(|version| version.starts_with('/'))
 }
 
-/// What of `metadata` the simulation reads. A field of the wrong type counts as absent: the API server
-/// refuses it.
+/// What of `metadata` the simulation reads.
 pub(crate) struct Metadata<'v> {
     /// `default` where it is absent, as kubectl would have it.
     pub(crate) namespace: &'v str,
@@ -22,14 +21,16 @@ pub(crate) struct Metadata<'v> {
 }
 
 impl<'v> Metadata<'v> {
-    pub(crate) fn of(object: &'v Value) -> Self {
-        let text = |field: &str| object["metadata"][field].as_str();
-        let namespace = text("namespace").filter(|namespace| !namespace.is_empty());
-        Self {
+    pub(crate) fn of(object: &Field<'v, '_>) -> Result<Self, Problem> {
+        let metadata = object.get("metadata")?;
+        let namespace = metadata.get("namespace")?.text()?;
+        let namespace = namespace.filter(|namespace| !namespace.is_empty());
+        let created = metadata.get("creationTimestamp")?.text()?;
+        Ok(Self {
             namespace: namespace.unwrap_or("default"),
-            name: text("name").unwrap_or_default(),
-            created: text("creationTimestamp").and_then(seconds),
-        }
+            name: metadata.get("name")?.text()?.unwrap_or_default(),
+            created: created.and_then(seconds),
+        })
     }
 }
 

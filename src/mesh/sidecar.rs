@@ -1,16 +1,17 @@
-//! The Sidecar, read leniently: what of the mesh it shows the clients that it is for, on which ports,
+//! The Sidecar: what of the mesh it shows the clients that it is for, on which ports,
 //! and what becomes of the rest.
 //!
-//! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema. A field of the wrong type counts as
-//! absent: the API server refuses it.
+//! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::Value;
 
+use super::field::Field;
 use super::host::covers;
 use super::labels::{self, Labels};
+use super::lenient::Problem;
 use super::line::{OBJECT_CHARACTERS, one_line};
 use super::object::{Metadata, is_of_istio};
 use super::protocol::Protocol;
@@ -90,27 +91,31 @@ pub struct Import {
 
 impl Sidecar {
     /// Reads an object of that kind.
-    pub fn read(object: &Value) -> Self {
+    ///
+    /// # Errors
+    /// The first field of the wrong type.
+    pub fn read(object: &Value) -> Result<Self, Problem> {
+        let object = Field::of(object);
         let Metadata {
             namespace,
             name,
             created,
-        } = Metadata::of(object);
-        let spec = &object["spec"];
-        let egress = spec["egress"].as_array().into_iter().flatten();
-        let mut egress: Vec<Egress> = egress.map(Egress::read).collect();
+        } = Metadata::of(&object)?;
+        let spec = object.get("spec")?;
+        let egress = spec.get("egress")?;
+        let egress = egress.items()?.map(|listener| Egress::read(&listener));
+        let mut egress: Vec<Egress> = egress.collect::<Result<_, _>>()?;
         if egress.is_empty() {
             egress.push(Egress::of_everything());
         }
-        let outbound = &spec["outboundTrafficPolicy"];
-        Self {
+        Ok(Self {
             namespace: namespace.into(),
             name: name.into(),
             created,
-            selector: labels::read_selector(&spec["workloadSelector"], "labels"),
+            selector: labels::read_selector(&spec.get("workloadSelector")?, "labels")?,
             egress,
-            outbound: outbound.is_object().then(|| Outbound::read(outbound)),
-        }
+            outbound: spec.get("outboundTrafficPolicy")?.read(Outbound::read)?,
+        })
     }
 
     /// `Sidecar namespace/name`.
@@ -127,33 +132,29 @@ impl Sidecar {
 }
 
 impl Outbound {
-    fn read(outbound: &Value) -> Self {
-        let policy = match outbound["mode"].as_str() {
+    fn read(outbound: &Field<'_, '_>) -> Result<Self, Problem> {
+        let policy = match outbound.get("mode")?.text()? {
             Some("ALLOW_ANY") => OutboundPolicy::AllowAny,
             _ => OutboundPolicy::RegistryOnly,
         };
-        let egress_proxy = &outbound["egressProxy"];
-        let egress_proxy = egress_proxy["host"].as_str().map(|host| {
-            let port = egress_proxy["port"]["number"].as_u64().unwrap_or_default();
-            format!("{host}:{port}").into()
-        });
-        Self {
+        let proxy = outbound.get("egressProxy")?;
+        let port = proxy.get("port")?.get("number")?.port()?.unwrap_or(0);
+        let host = proxy.get("host")?.text()?;
+        Ok(Self {
             policy,
-            egress_proxy,
-        }
+            egress_proxy: host.map(|host| format!("{host}:{port}").into()),
+        })
     }
 }
 
 impl Egress {
-    fn read(egress: &Value) -> Self {
-        let hosts = egress["hosts"].as_array().into_iter().flatten();
-        Self {
-            port: EgressPort::read(&egress["port"]),
-            bind: EgressBind::read(egress),
-            hosts: hosts
-                .filter_map(|host| Import::read(host.as_str()?))
-                .collect(),
-        }
+    fn read(egress: &Field<'_, '_>) -> Result<Self, Problem> {
+        let hosts = egress.get("hosts")?.texts()?.into_iter();
+        Ok(Self {
+            port: EgressPort::read(&egress.get("port")?)?,
+            bind: EgressBind::read(egress)?,
+            hosts: hosts.filter_map(Import::read).collect(),
+        })
     }
 
     fn of_everything() -> Self {
@@ -243,27 +244,24 @@ impl Egress {
 }
 
 impl EgressPort {
-    fn read(port: &Value) -> Option<Self> {
-        let number = u16::try_from(port["number"].as_u64()?).ok()?;
-        Some(Self {
-            number,
-            protocol: Protocol::parse(port["protocol"].as_str()),
-        })
+    fn read(port: &Field<'_, '_>) -> Result<Option<Self>, Problem> {
+        let protocol = Protocol::parse(port.get("protocol")?.text()?);
+        let number = port.get("number")?.port()?;
+        Ok(number.map(|number| Self { number, protocol }))
     }
 }
 
 impl EgressBind {
     /// An IP where one is given; the loopback address where nothing is captured.
-    fn read(egress: &Value) -> Option<Self> {
-        let bind = egress["bind"].as_str().unwrap_or_default();
-        match bind.parse() {
+    fn read(egress: &Field<'_, '_>) -> Result<Option<Self>, Problem> {
+        let captured = egress.get("captureMode")?.text()? != Some("NONE");
+        let bind = egress.get("bind")?.text()?.unwrap_or_default();
+        Ok(match bind.parse() {
             Ok(ip) => Some(Self::At(ip)),
             Err(_) if !bind.is_empty() => Some(Self::Socket),
-            Err(_) if egress["captureMode"].as_str() == Some("NONE") => {
-                Some(Self::At(IpAddr::V4(Ipv4Addr::LOCALHOST)))
-            }
-            Err(_) => None,
-        }
+            Err(_) if captured => None,
+            Err(_) => Some(Self::At(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        })
     }
 }
 

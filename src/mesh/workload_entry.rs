@@ -1,10 +1,12 @@
-//! The WorkloadEntry, read leniently: an endpoint that a ServiceEntry's selector selects.
+//! The WorkloadEntry: an endpoint that a ServiceEntry's selector selects.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::field::Field;
 use super::labels::{self, Labels};
+use super::lenient::Problem;
 use super::object::{Metadata, is_of_istio};
 
 /// Whether an `apiVersion` and `kind` are those of a WorkloadEntry, in any version.
@@ -29,27 +31,30 @@ pub struct WorkloadEntry {
 }
 
 impl WorkloadEntry {
-    /// Reads an object of that kind. A field of the wrong type counts as absent: the API server refuses
-    /// it.
-    pub fn read(object: &Value) -> Self {
+    /// Reads an object of that kind.
+    ///
+    /// # Errors
+    /// The first field of the wrong type.
+    pub fn read(object: &Value) -> Result<Self, Problem> {
+        let object = Field::of(object);
         let Metadata {
             namespace, name, ..
-        } = Metadata::of(object);
-        let spec = &object["spec"];
-        let ports = spec["ports"].as_object().into_iter().flatten();
-        let ports = ports.filter_map(|(name, port)| {
-            let port = u16::try_from(port.as_u64()?).ok()?;
-            Some((name.as_str().into(), port))
+        } = Metadata::of(&object)?;
+        let spec = object.get("spec")?;
+        let ports = spec.get("ports")?;
+        let ports = ports.entries()?.filter_map(|(name, port)| {
+            let port = port.port().transpose()?;
+            Some(port.map(|port| (name.into(), port)))
         });
-        let mut labels = labels::read(&spec["labels"]);
-        labels.extend(labels::read(&object["metadata"]["labels"]));
-        Self {
+        let mut labels = labels::read(&spec.get("labels")?)?;
+        labels.extend(labels::read(&object.get("metadata")?.get("labels")?)?);
+        Ok(Self {
             namespace: namespace.into(),
             name: name.into(),
-            address: spec["address"].as_str().unwrap_or_default().into(),
-            ports: ports.collect(),
+            address: spec.get("address")?.text()?.unwrap_or_default().into(),
+            ports: ports.collect::<Result<_, _>>()?,
             labels,
-        }
+        })
     }
 
     /// Whether a selector's labels are all among its own.

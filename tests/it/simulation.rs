@@ -92,7 +92,7 @@ fn workload(short: &Value, position: usize) -> WorkloadEntry {
     let labels = spec.remove("metadataLabels");
     let name = format!("workload-{position}");
     let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
-    WorkloadEntry::read(&json!({"metadata": metadata, "spec": spec}))
+    WorkloadEntry::read(&json!({"metadata": metadata, "spec": spec})).unwrap()
 }
 
 /// A whole DestinationRule from a row's short form.
@@ -103,7 +103,7 @@ fn rule(short: &Value, position: usize) -> DestinationRule {
     spec.entry("host").or_insert(json!("my-company-proxy.com"));
     spec.entry("trafficPolicy").or_insert(tls);
     let metadata = json!({"name": format!("rule-{position}"), "namespace": namespace});
-    DestinationRule::read(&json!({"metadata": metadata, "spec": spec}))
+    DestinationRule::read(&json!({"metadata": metadata, "spec": spec})).unwrap()
 }
 
 /// A whole Sidecar from a row's short form: an egress listener may be its hosts alone.
@@ -124,6 +124,7 @@ fn sidecar(short: &Value, position: usize) -> Sidecar {
     Sidecar::read(
         &json!({"metadata": {"name": name, "namespace": short.get("namespace")}, "spec": spec}),
     )
+    .unwrap()
 }
 
 /// A Service from its short form, with the EndpointSlice that it names.
@@ -148,7 +149,10 @@ fn service(short: &Value, position: usize) -> ServiceEntry {
     spec.insert("ports".to_owned(), json!([port]));
     let metadata = json!({"name": name, "namespace": namespace, "annotations": annotations});
     let service = read_service(&json!({"metadata": metadata, "spec": spec})).unwrap();
-    let slice = EndpointSlice::read(&slice).filter(|_| endpoints.is_some());
+    let service = service.expect("a name");
+    let slice = EndpointSlice::read(&slice)
+        .unwrap()
+        .filter(|_| endpoints.is_some());
     let slices: Vec<&EndpointSlice> = slice.iter().collect();
     with_slices(service, &slices)
 }

@@ -13,7 +13,9 @@ mod slice;
 use serde_json::Value;
 
 use super::address::Address;
+use super::field::Field;
 use super::labels;
+use super::lenient::Problem;
 use super::object::Metadata;
 use super::protocol::Protocol;
 use super::service_entry::{Location, Port, Registry, Resolution, ServiceEntry, WrittenAddress};
@@ -60,38 +62,43 @@ pub fn is_endpoints(api_version: &str, kind: &str) -> bool {
 }
 
 /// Reads a Service, as far as its EndpointSlices are not needed; `None` where it has no name, so
-/// that it has no host either. What has another type than it should counts as absent: the API
-/// server refuses it.
-pub fn read_service(object: &Value) -> Option<ServiceEntry> {
+/// that it has no host either.
+///
+/// # Errors
+/// The first field of the wrong type.
+pub fn read_service(object: &Value) -> Result<Option<ServiceEntry>, Problem> {
+    let object = Field::of(object);
     let Metadata {
         namespace,
         name,
         created,
-    } = Metadata::of(object);
+    } = Metadata::of(&object)?;
     if name.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let selector = labels::read(&object["spec"]["selector"]);
-    Some(ServiceEntry {
+    let (metadata, spec) = (object.get("metadata")?, object.get("spec")?);
+    let selector = labels::read(&spec.get("selector")?)?;
+    let is_headless = spec.get("clusterIP")?.text()? == Some("None");
+    Ok(Some(ServiceEntry {
         api_version: "v1".into(),
         registry: Registry::Kubernetes,
         namespace: namespace.into(),
         name: name.into(),
         created,
-        deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
-        labels: labels::read(&object["metadata"]["labels"]),
+        deleting: metadata.get("deletionTimestamp")?.is_set(),
+        labels: labels::read(&metadata.get("labels")?)?,
         hosts: vec![format!("{name}.{namespace}.{DOMAIN}").into()],
-        addresses: cluster_ips(object),
-        ports: ports(object),
+        addresses: cluster_ips(&spec)?,
+        ports: ports(&spec)?,
         location: Location::Internal,
-        resolution: match is_headless(object) {
+        resolution: match is_headless {
             true => Resolution::None,
             false => Resolution::Static,
         },
         workload_selector: Some(selector).filter(|selector| !selector.is_empty()),
-        export_to: export_to(object),
+        export_to: export_to(&metadata)?,
         ..ServiceEntry::default()
-    })
+    }))
 }
 
 /// Gives a Service the endpoints of its slices, if there is any slice. A selector says no more
@@ -109,27 +116,12 @@ pub fn with_slices(mut service: ServiceEntry, slices: &[&EndpointSlice]) -> Serv
     service
 }
 
-fn text<'v>(object: &'v Value, pointer: &str) -> Option<&'v str> {
-    object.pointer(pointer).and_then(Value::as_str)
-}
-
-fn list<'v>(object: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
-    let list = object.pointer(pointer).and_then(Value::as_array);
-    list.into_iter().flatten()
-}
-
-fn is_headless(object: &Value) -> bool {
-    text(object, "/spec/clusterIP") == Some("None")
-}
-
 /// The ClusterIPs; none for a headless Service and where the API server has not given one yet,
 /// which is how a Service is written in files.
-fn cluster_ips(object: &Value) -> Vec<WrittenAddress> {
-    let several: Vec<&str> = list(object, "/spec/clusterIPs")
-        .filter_map(Value::as_str)
-        .collect();
+fn cluster_ips(spec: &Field<'_, '_>) -> Result<Vec<WrittenAddress>, Problem> {
+    let several = spec.get("clusterIPs")?.texts()?;
     let ips = match several.len() {
-        0 | 1 => text(object, "/spec/clusterIP").into_iter().collect(),
+        0 | 1 => spec.get("clusterIP")?.text()?.into_iter().collect(),
         _ => several,
     };
     let written = ips.into_iter().map(|text| WrittenAddress {
@@ -137,29 +129,29 @@ fn cluster_ips(object: &Value) -> Vec<WrittenAddress> {
         address: Address::parse(text),
     });
     let valid = written.filter(|written| written.address.usable().is_some());
-    valid.collect()
+    Ok(valid.collect())
 }
 
 /// Its ports, without those that get no listener: a UDP port may have the number of another.
-fn ports(object: &Value) -> Vec<Port> {
+fn ports(spec: &Field<'_, '_>) -> Result<Vec<Port>, Problem> {
     // No listener on either measured version, whatever the port is called: it has no port.
-    if text(object, "/spec/type") == Some("ExternalName") {
-        return Vec::new();
+    if spec.get("type")?.text()? == Some("ExternalName") {
+        return Ok(Vec::new());
     }
-    let ports = list(object, "/spec/ports").enumerate();
-    ports
-        .filter_map(|(index, port)| read_port(index, port))
-        .filter(|port| port.protocol != Protocol::Udp)
-        .collect()
+    let mut ports = Vec::new();
+    for (index, port) in spec.get("ports")?.items()?.enumerate() {
+        ports.extend(read_port(index, &port)?);
+    }
+    ports.retain(|port| port.protocol != Protocol::Udp);
+    Ok(ports)
 }
 
-fn read_port(index: usize, port: &Value) -> Option<Port> {
-    let number = port.get("port").and_then(Value::as_u64)?;
-    let number = u16::try_from(number).ok().filter(|number| *number > 0)?;
-    let name = text(port, "/name").unwrap_or_default();
-    let app_protocol = text(port, "/appProtocol");
-    let transport = text(port, "/protocol");
-    Some(Port {
+fn read_port(index: usize, port: &Field<'_, '_>) -> Result<Option<Port>, Problem> {
+    let name = port.get("name")?.text()?.unwrap_or_default();
+    let app_protocol = port.get("appProtocol")?.text()?;
+    let transport = port.get("protocol")?.text()?;
+    let number = port.get("port")?.port()?;
+    Ok(number.map(|number| Port {
         index,
         number,
         name: name.into(),
@@ -167,18 +159,16 @@ fn read_port(index: usize, port: &Value) -> Option<Port> {
         protocol: Protocol::of_service_port(number, name, transport, app_protocol),
         // Where its endpoints listen is for the EndpointSlices to say.
         target_port: None,
-    })
+    }))
 }
 
 /// The annotation that stands for a Service's `exportTo`.
-fn export_to(object: &Value) -> Vec<Box<str>> {
-    let annotation = text(
-        object,
-        "/metadata/annotations/networking.istio.io~1exportTo",
-    );
+fn export_to(metadata: &Field<'_, '_>) -> Result<Vec<Box<str>>, Problem> {
+    let annotations = metadata.get("annotations")?;
+    let annotation = annotations.get("networking.istio.io/exportTo")?.text()?;
     let written = annotation.filter(|text| !text.is_empty()).into_iter();
     let namespaces = written.flat_map(|text| text.split(','));
-    namespaces.map(|name| name.trim().into()).collect()
+    Ok(namespaces.map(|name| name.trim().into()).collect())
 }
 
 #[cfg(test)]
@@ -186,10 +176,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{EndpointSlice, completed, names, read_service, with_slices};
-    use crate::mesh::service_entry::Resolution;
+    use crate::mesh::service_entry::{Resolution, ServiceEntry};
 
     fn service(spec: Value) -> Value {
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "squid", "namespace": "egress"}, "spec": spec})
+    }
+
+    fn read(service: &Value) -> ServiceEntry {
+        read_service(service).unwrap().unwrap()
     }
 
     #[test]
@@ -197,7 +191,7 @@ mod tests {
         let object = service(
             json!({"clusterIP": "10.96.0.5", "selector": {"app": "squid"}, "ports": [{"port": 3128, "name": "tcp"}]}),
         );
-        let entry = read_service(&object).unwrap();
+        let entry = read(&object);
         assert_eq!(*entry.hosts, ["squid.egress.svc.cluster.local".into()]);
         assert_eq!(entry.usable_addresses().count(), 1);
         assert_eq!(entry.resolution, Resolution::Static);
@@ -229,15 +223,16 @@ mod tests {
                 0,
                 1,
             ),
-            (json!({"ports": [{"port": 0}, {"port": "web"}, 7]}), 0, 0),
-            (json!("text"), 0, 0),
+            (json!({"ports": [{"port": 0}]}), 0, 0),
+            (json!(null), 0, 0),
         ];
         for (spec, addresses, ports) in rows {
-            let entry = read_service(&service(spec.clone())).unwrap();
+            let entry = read(&service(spec.clone()));
             assert_eq!(entry.addresses.len(), addresses, "{spec}");
             assert_eq!(entry.ports.len(), ports, "{spec}");
         }
-        assert!(read_service(&json!({"metadata": {"generateName": "a-"}})).is_none());
+        let nameless = json!({"metadata": {"generateName": "a-"}});
+        assert_eq!(read_service(&nameless), Ok(None));
     }
 
     #[test]
@@ -263,7 +258,7 @@ mod tests {
     fn the_annotation_is_the_export() {
         let mut object = service(json!({}));
         object["metadata"]["annotations"] = json!({"networking.istio.io/exportTo": "., team-a"});
-        let entry = read_service(&object).unwrap();
+        let entry = read(&object);
         assert!(entry.is_visible_from("egress") && entry.is_visible_from("team-a"));
         assert!(!entry.is_visible_from("default"));
     }
@@ -276,10 +271,11 @@ mod tests {
             "ports": [{"name": "tcp", "port": 3128}],
             "endpoints": [{"addresses": ["10.244.0.1"]}, {"addresses": ["10.244.0.2"], "conditions": {"ready": false}}],
         }))
+        .unwrap()
         .unwrap();
         for (cluster_ip, endpoints) in [("None", 2), ("10.96.0.5", 1)] {
             let selector = json!({"clusterIP": cluster_ip, "selector": {"app": "squid"}});
-            let entry = read_service(&service(selector)).unwrap();
+            let entry = read(&service(selector));
             assert!(entry.workload_selector.is_some());
             let entry = with_slices(entry, &[&slice]);
             assert_eq!(entry.endpoints.len(), endpoints, "{cluster_ip}");

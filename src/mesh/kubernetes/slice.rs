@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::mesh::field::Field;
+use crate::mesh::lenient::Problem;
 use crate::mesh::object::Metadata;
 use crate::mesh::service_entry::Endpoint;
-
-use super::{list, text};
 
 /// Some endpoints of one Service.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,13 +23,21 @@ pub struct EndpointSlice {
 
 impl EndpointSlice {
     /// Reads one; `None` where it belongs to no Service.
-    pub fn read(object: &Value) -> Option<Self> {
-        let service = text(object, "/metadata/labels/kubernetes.io~1service-name")?;
-        Some(Self {
-            namespace: Metadata::of(object).namespace.into(),
+    ///
+    /// # Errors
+    /// The first field of the wrong type.
+    pub fn read(object: &Value) -> Result<Option<Self>, Problem> {
+        let object = Field::of(object);
+        let labels = object.get("metadata")?;
+        let labels = labels.get("labels")?;
+        let Some(service) = labels.get("kubernetes.io/service-name")?.text()? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            namespace: Metadata::of(&object)?.namespace.into(),
             service: service.into(),
-            endpoints: read_endpoints(object),
-        })
+            endpoints: read_endpoints(&object)?,
+        }))
     }
 
     /// Its endpoints: all, or those that are ready.
@@ -42,17 +50,20 @@ impl EndpointSlice {
     }
 }
 
-fn read_endpoints(object: &Value) -> Vec<(Endpoint, bool)> {
+fn read_endpoints(slice: &Field<'_, '_>) -> Result<Vec<(Endpoint, bool)>, Problem> {
     // istiod leaves host names out.
-    if text(object, "/addressType") == Some("FQDN") {
-        return Vec::new();
+    if slice.get("addressType")?.text()? == Some("FQDN") {
+        return Ok(Vec::new());
     }
-    let ports: BTreeMap<Box<str>, u16> = list(object, "/ports").filter_map(read_port).collect();
+    let ports = slice.get("ports")?;
+    let ports = ports.items()?;
+    let ports = ports.filter_map(|port| read_port(&port).transpose());
+    let ports: BTreeMap<Box<str>, u16> = ports.collect::<Result<_, _>>()?;
     let mut endpoints = Vec::new();
-    for endpoint in list(object, "/endpoints") {
-        let ready = endpoint.pointer("/conditions/ready");
-        let ready = ready.and_then(Value::as_bool).unwrap_or(true);
-        for address in list(endpoint, "/addresses").filter_map(Value::as_str) {
+    for endpoint in slice.get("endpoints")?.items()? {
+        let ready = endpoint.get("conditions")?.get("ready")?.truth()?;
+        let ready = ready.unwrap_or(true);
+        for address in endpoint.get("addresses")?.texts()? {
             let endpoint = Endpoint {
                 address: address.into(),
                 ports: ports.clone(),
@@ -61,12 +72,12 @@ fn read_endpoints(object: &Value) -> Vec<(Endpoint, bool)> {
             endpoints.push((endpoint, ready));
         }
     }
-    endpoints
+    Ok(endpoints)
 }
 
 /// A port's name, empty where it has none, and its number.
-fn read_port(port: &Value) -> Option<(Box<str>, u16)> {
-    let number = port.get("port").and_then(Value::as_u64)?;
-    let name = text(port, "/name").unwrap_or_default();
-    Some((name.into(), u16::try_from(number).ok()?))
+fn read_port(port: &Field<'_, '_>) -> Result<Option<(Box<str>, u16)>, Problem> {
+    let name = port.get("name")?.text()?.unwrap_or_default();
+    let number = port.get("port")?.port()?;
+    Ok(number.map(|number| (name.into(), number)))
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::mesh::address::Address;
 use crate::mesh::field_path::FieldPath;
-use crate::mesh::lenient::{Entries, Loose, Object, Problem, Shape, Text};
+use crate::mesh::lenient::{self, Entries, Loose, Object, Problem, Shape, Text};
 use crate::mesh::line::{VALUE_CHARACTERS, quoted};
 use crate::mesh::object::seconds;
 use crate::mesh::protocol::Protocol;
@@ -319,19 +319,12 @@ fn read_port(
     path: impl Fn() -> FieldPath,
     problems: &mut Vec<Problem>,
 ) -> Option<u16> {
-    let number = number.take(&path, problems)?;
-    // 0 is what an absent number means in Istio's protobuf.
-    if number == 0 {
-        return None;
-    }
-    let port = u16::try_from(number).ok();
-    if port.is_none() {
-        problems.push(Problem {
-            path: path(),
-            message: format!("expected a port between 1 and 65535, found {number}"),
-        });
-    }
-    port
+    let port = lenient::port(number.take(&path, problems)?);
+    port.unwrap_or_else(|message| {
+        let path = path();
+        problems.push(Problem { path, message });
+        None
+    })
 }
 
 fn read_location(location: Loose<Text>, problems: &mut Vec<Problem>) -> Location {

@@ -48,8 +48,10 @@ fn verdict(check: &Check, name: &str, yaml: &str) -> String {
     }
     for object in objects(yaml) {
         match object["kind"].as_str() {
-            Some("DestinationRule") => mesh.upsert_destination_rule(DestinationRule::read(&object)),
-            Some("Sidecar") => mesh.upsert_sidecar(Sidecar::read(&object)),
+            Some("DestinationRule") => {
+                mesh.upsert_destination_rule(DestinationRule::read(&object).unwrap());
+            }
+            Some("Sidecar") => mesh.upsert_sidecar(Sidecar::read(&object).unwrap()),
             _ => {}
         }
     }
@@ -102,7 +104,7 @@ pub(crate) fn context<'a>(
 pub(crate) fn entries(yaml: &str) -> Vec<ServiceEntry> {
     let entries = objects(yaml).filter_map(|object| match object["kind"].as_str() {
         Some("DestinationRule" | "Sidecar") => None,
-        Some("Service") => read_service(&object),
+        Some("Service") => read_service(&object).unwrap(),
         _ => Some(serde_json::from_value(object).unwrap()),
     });
     entries.collect()

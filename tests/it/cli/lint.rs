@@ -92,6 +92,11 @@ fn texts() -> Vec<(&'static str, String, Vec<String>)> {
     );
     let template = format!("{{{{- if .Values.proxy }}}}\n{}{{{{- end }}}}\n", bad());
     let at = |line: usize| format!("a.yaml:{line} TG001");
+    let rule = |spec: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a}}\nspec:\n  {spec}\n"
+        )
+    };
     vec![
         ("one document", bad(), vec![at(PROTOCOL_LINE)]),
         ("nothing", String::new(), vec![]),
@@ -131,6 +136,16 @@ fn texts() -> Vec<(&'static str, String, Vec<String>)> {
                 "hosts: my-company-proxy.com",
             ),
             vec!["a.yaml:6 TG000".to_owned(), at(PROTOCOL_LINE)],
+        ),
+        (
+            "a field of the wrong type in what is in view beside it",
+            format!("{}---\n{}", bad(), rule("host: 5")),
+            vec![at(PROTOCOL_LINE), "a.yaml:17 TG000".to_owned()],
+        ),
+        (
+            "its nearest good one",
+            format!("{}---\n{}", bad(), rule("host: a.test")),
+            vec![at(PROTOCOL_LINE)],
         ),
     ]
 }

@@ -109,9 +109,10 @@ fn service() -> impl Strategy<Value = ServiceEntry> {
             "metadata": {"namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
             "ports": [{"name": port, "port": 3128}], "endpoints": [{"addresses": endpoints}],
         });
-        let slice = EndpointSlice::read(&slice).filter(|_| endpoints.is_some());
+        let slice = EndpointSlice::read(&slice).unwrap().filter(|_| endpoints.is_some());
         let slices: Vec<&EndpointSlice> = slice.iter().collect();
-        with_slices(read_service(&service).expect("a name"), &slices)
+        let service = read_service(&service).unwrap().expect("a name");
+        with_slices(service, &slices)
     })
 }
 
@@ -162,7 +163,7 @@ fn sidecar() -> impl Strategy<Value = Sidecar> {
             egress
         });
         let egress: Vec<Value> = egress.collect();
-        Sidecar::read(&json!({"metadata": {"name": "own"}, "spec": {"egress": egress}}))
+        Sidecar::read(&json!({"metadata": {"name": "own"}, "spec": {"egress": egress}})).unwrap()
     })
 }
 
@@ -174,6 +175,7 @@ fn workload() -> impl Strategy<Value = WorkloadEntry> {
             "metadata": {"namespace": namespace, "name": name},
             "spec": {"address": address, "labels": labels},
         }))
+        .unwrap()
     })
 }
 

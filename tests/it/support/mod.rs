@@ -53,7 +53,7 @@ pub(crate) const CORPORATE: &str = "examples/policies/corporate.yaml";
 /// The ServiceEntry in an object, or the Service in that form.
 pub(crate) fn entry(object: &Value) -> ServiceEntry {
     if object["kind"] == "Service" {
-        return read_service(object).expect("a name");
+        return read_service(object).expect("a Service").expect("a name");
     }
     serde_json::from_value(object.clone()).expect("entries are read leniently")
 }
@@ -67,8 +67,10 @@ pub(crate) fn mesh(objects: &[Value]) -> MeshView {
     let mut mesh = MeshView::new();
     for object in objects {
         match object["kind"].as_str() {
-            Some("DestinationRule") => mesh.upsert_destination_rule(DestinationRule::read(object)),
-            Some("Sidecar") => mesh.upsert_sidecar(Sidecar::read(object)),
+            Some("DestinationRule") => {
+                mesh.upsert_destination_rule(DestinationRule::read(object).expect("a rule"));
+            }
+            Some("Sidecar") => mesh.upsert_sidecar(Sidecar::read(object).expect("a Sidecar")),
             _ => mesh.upsert(entry(object)),
         }
     }
