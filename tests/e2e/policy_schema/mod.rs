@@ -1,6 +1,8 @@
 //! The CustomResourceDefinition of `manifests/`, as the API server takes it: what it accepts compiles,
 //! and what does not compile it refuses, with the field and the way out.
 
+mod limits;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -35,6 +37,7 @@ enum Only {
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         ("policy_schema::rows".to_owned(), Box::new(rows)),
+        ("policy_schema::limits".to_owned(), Box::new(limits::limits)),
         ("policy_schema::examples".to_owned(), Box::new(examples)),
     ]
 }
