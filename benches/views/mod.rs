@@ -9,7 +9,7 @@ use super::FEW;
 pub(super) type View = fn(usize) -> MeshView;
 
 /// What may be in view, how so many of it are made, and whether sidecars capture DNS.
-pub(super) const VIEWS: [(&str, View, bool); 11] = [
+pub(super) const VIEWS: [(&str, View, bool); 13] = [
     ("entries in view", mesh, false),
     ("Services in view", services, false),
     ("entries, DNS captured", without_addresses, true),
@@ -33,6 +33,8 @@ pub(super) const VIEWS: [(&str, View, bool); 11] = [
         false,
     ),
     ("WorkloadEntries in view", workloads, false),
+    ("Sidecars that are alike", sidecars_alike, false),
+    ("Sidecars, each another", sidecars_of_their_own, false),
 ];
 
 /// `count` entries on the same port: HTTP, TCP and ranges of other hosts, in many namespaces.
@@ -189,5 +191,39 @@ fn workloads(count: usize) -> MeshView {
         },
     });
     view.upsert(serde_json::from_value::<ServiceEntry>(selecting).unwrap());
+    view
+}
+
+/// `count` Sidecars of as many namespaces, from one template.
+fn sidecars_alike(count: usize) -> MeshView {
+    sidecars(count, |_| "./*".to_owned())
+}
+
+/// The same, each with something that no other shows.
+fn sidecars_of_their_own(count: usize) -> MeshView {
+    sidecars(count, |n| format!("own-{n}/*"))
+}
+
+/// Each proxy has a TCP entry, and `count` Sidecars show that and the reviewed entry: none captures anything, so that
+/// TG013 looks for one that does.
+fn sidecars(count: usize, own: impl Fn(usize) -> String) -> MeshView {
+    let mut view = mesh(FEW);
+    for n in 0..FEW {
+        let object = json!({
+            "metadata": {"name": format!("protects-{n}"), "namespace": "egress"},
+            "spec": {
+                "hosts": [format!("protects-{n}.test")], "addresses": [format!("10.20.0.{n}")],
+                "ports": [{"number": 3128, "name": "p", "protocol": "TCP"}],
+            },
+        });
+        view.upsert(serde_json::from_value::<ServiceEntry>(object).unwrap());
+    }
+    for n in 0..count {
+        let sidecar = json!({
+            "metadata": {"name": "default", "namespace": format!("shop-{n}")},
+            "spec": {"egress": [{"hosts": [own(n), "payments/*", "egress/*"]}]},
+        });
+        view.upsert_sidecar(Sidecar::read(&sidecar).unwrap());
+    }
     view
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// What Istio makes of `ports[].protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// Opaque TCP.
     Tcp,

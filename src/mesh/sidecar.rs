@@ -50,7 +50,7 @@ pub struct Outbound {
 }
 
 /// One listener of `spec.egress`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Egress {
     /// `port`: it then is for that port alone, and no other egress listener adds to what it makes.
     pub port: Option<EgressPort>,
@@ -61,7 +61,7 @@ pub struct Egress {
 }
 
 /// `port` of an egress listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EgressPort {
     /// `number`.
     pub number: u16,
@@ -70,7 +70,7 @@ pub struct EgressPort {
 }
 
 /// `bind` and `captureMode` of an egress listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EgressBind {
     /// On this address.
     At(IpAddr),
@@ -79,7 +79,7 @@ pub enum EgressBind {
 }
 
 /// One of `hosts`: `namespace/host`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Import {
     /// `*`, `.` (the client's) or a namespace.
     namespace: Box<str>,
@@ -221,14 +221,24 @@ impl Egress {
 
     /// The hosts that it shows, or the wildcards.
     pub(crate) fn shown_hosts(&self) -> impl Iterator<Item = &str> {
+        self.shown().map(|(_, host)| host)
+    }
+
+    /// What it shows: namespaces as they are written, each with a host or a wildcard.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
         let shown = self.hosts.iter().filter(|import| !import.hides);
-        shown.map(|import| &*import.host)
+        shown.map(|import| (&*import.namespace, &*import.host))
+    }
+
+    /// Whether it shows whatever is exported to the client.
+    pub(crate) fn shows_everything(&self) -> bool {
+        let is_narrowed = self.hosts.iter().any(|import| import.hides);
+        !is_narrowed && self.bind.is_none() && self.shown().any(|shown| shown == ("*", "*"))
     }
 
     /// The namespaces of which it shows anything to a client in `client`; `None` where that may be any.
     pub(crate) fn shown_namespaces<'a>(&'a self, client: &'a str) -> Option<BTreeSet<&'a str>> {
-        let shown = self.hosts.iter().filter(|import| !import.hides);
-        let namespaces = shown.map(|import| match &*import.namespace {
+        let namespaces = self.shown().map(|(namespace, _)| match namespace {
             "*" => None,
             "." => Some(client),
             own => Some(own),
@@ -238,8 +248,8 @@ impl Egress {
 
     /// Whether it names each host that it shows, with its namespace.
     pub(crate) fn names_each_host(&self) -> bool {
-        let mut shown = self.hosts.iter().filter(|import| !import.hides);
-        shown.all(|import| !import.host.starts_with('*') && &*import.namespace != "*")
+        let mut shown = self.shown();
+        shown.all(|(namespace, host)| !host.starts_with('*') && namespace != "*")
     }
 }
 

@@ -8,6 +8,7 @@ mod alone;
 mod backwards;
 mod drawn;
 mod filing;
+mod imports;
 mod index;
 mod labelled;
 mod lanes;

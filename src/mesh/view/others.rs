@@ -7,14 +7,16 @@ use std::ops::Bound;
 use crate::mesh::destination_rule::DestinationRule;
 use crate::mesh::host::covers;
 use crate::mesh::labels::Labels;
+use crate::mesh::service_entry::ServiceEntry;
 use crate::mesh::sidecar::Sidecar;
 use crate::mesh::workload_entry::WorkloadEntry;
 
+use super::imports::Imports;
 use super::labelled::Labelled;
 use super::named::Named;
 
 type NamesByHost = BTreeMap<Box<str>, Vec<Box<str>>>;
-type NamespacedName = (Box<str>, Box<str>);
+pub(super) type NamespacedName = (Box<str>, Box<str>);
 
 /// DestinationRules, WorkloadEntries and Sidecars.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,7 @@ pub struct Others {
     sidecars: Named<Sidecar>,
     /// Port → namespace and name of the Sidecars that have an egress listener for it.
     sidecars_by_port: BTreeMap<u16, BTreeSet<NamespacedName>>,
+    sidecars_by_import: Imports,
 }
 
 impl Others {
@@ -41,6 +44,7 @@ impl Others {
         workloads_at: BTreeMap::new(),
         sidecars: Named::NONE,
         sidecars_by_port: BTreeMap::new(),
+        sidecars_by_import: Imports::NONE,
     };
 
     /// The DestinationRules of a namespace whose host covers `host`; those of one host in order of arrival.
@@ -94,6 +98,13 @@ impl Others {
     /// The Sidecars that have an egress listener for a port, by namespace and name.
     pub fn sidecars_with_port(&self, port: u16) -> impl Iterator<Item = &Sidecar> {
         let named = self.sidecars_by_port.get(&port).into_iter().flatten();
+        named.filter_map(|(namespace, name)| self.sidecars.get(namespace, name))
+    }
+
+    /// Sidecars that show one of an entry's hosts, and not everything, by namespace and name: so few that it
+    /// costs the same however many there are, and of those written alike only the first.
+    pub fn sidecars_showing(&self, entry: &ServiceEntry) -> impl Iterator<Item = &Sidecar> {
+        let named = self.sidecars_by_import.showing(entry).into_iter();
         named.filter_map(|(namespace, name)| self.sidecars.get(namespace, name))
     }
 
@@ -168,7 +179,8 @@ impl Others {
 
     pub(super) fn upsert_sidecar(&mut self, sidecar: Sidecar) {
         let (namespace, name) = (sidecar.namespace.clone(), sidecar.name.clone());
-        self.remove_ports(&namespace, &name);
+        self.unlink_sidecar(&namespace, &name);
+        self.sidecars_by_import.link(&sidecar);
         for port in sidecar.ports() {
             let named = self.sidecars_by_port.entry(port).or_default();
             named.insert((namespace.clone(), name.clone()));
@@ -177,13 +189,16 @@ impl Others {
     }
 
     pub(super) fn remove_sidecar(&mut self, namespace: &str, name: &str) {
-        self.remove_ports(namespace, name);
+        self.unlink_sidecar(namespace, name);
         self.sidecars.remove(namespace, name);
     }
 
-    fn remove_ports(&mut self, namespace: &str, name: &str) {
-        let known = self.sidecars.get(namespace, name);
-        for port in known.into_iter().flat_map(Sidecar::ports) {
+    fn unlink_sidecar(&mut self, namespace: &str, name: &str) {
+        let Some(known) = self.sidecars.get(namespace, name) else {
+            return;
+        };
+        self.sidecars_by_import.unlink(known);
+        for port in known.ports() {
             if let Some(named) = self.sidecars_by_port.get_mut(&port) {
                 named.remove(&(namespace.into(), name.into()));
                 if named.is_empty() {

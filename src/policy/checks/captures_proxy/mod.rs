@@ -12,23 +12,25 @@
 //! **Fix.** None: the TCP entry that would protect the proxy, whole. Its default mode is Audit,
 //! because the author of this entry is not the one to act.
 
+mod clients;
+mod words;
+
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::mesh::protocol::ListenerClass;
 use crate::mesh::service_entry::{Port, Registry};
-use crate::mesh::simulation::Outcome;
+use crate::mesh::simulation::{Blame, Outcome};
 use crate::mesh::{Dial, ServiceEntry};
 use crate::policy::check::{Check, CheckId};
 use crate::policy::dials::{ADDRESSES_A_PROXY, NOBODY_V4, addresses_of, dial};
-use crate::policy::finding::{Brief, Concerned, Finding, Severity};
+use crate::policy::finding::Finding;
 use crate::policy::proxy::Proxy;
 use crate::policy::spec::Mode;
 use crate::policy::subject::Subject;
-use crate::policy::words::{BRIEF_LIST_CHARACTERS, ip_list, protocol_in_words};
 
-use super::protective_entry;
-use super::service_port::protocol_path;
+use clients::{Clients, Hidden};
+use words::captures;
 
 /// See the module.
 pub(super) static CHECK: Check = Check {
@@ -45,8 +47,26 @@ const NAMED: usize = 16;
 /// How many proxies that it does not claim are dialled in search of them.
 const DIALLED: usize = 64;
 
+/// What befalls a proxy.
+#[derive(Clone, Copy)]
+struct Capture<'s> {
+    outcome: Outcome,
+    /// Of whom, where it is not everybody: the clients of a Sidecar.
+    hidden: Option<Hidden<'s>>,
+}
+
+/// What there is beside one captured proxy.
+#[derive(Clone, Copy)]
+struct Beside {
+    /// Whether the port captures others, too.
+    several: bool,
+    /// Whether there are proxies of which nothing is said, because they are too many.
+    untold: bool,
+}
+
 /// Looks at one entry, or at one Service.
 pub(crate) fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let clients = Clients::new(subject);
     for port in &subject.entry.ports {
         if subject.is_cut_short() || !takes_strangers(subject.entry, port) {
             continue;
@@ -58,17 +78,23 @@ pub(crate) fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             .collect();
         let claimed = |proxy: &Proxy| claims.contains(&proxy);
         let proxies = subject.context.policies.proxies.on_port(port.number);
-        let strangers = proxies.filter(|proxy| !proxy.tunnel && !claimed(proxy));
-        let captured = strangers
-            .take(DIALLED)
-            .filter_map(|proxy| Some((proxy, capture(subject, port, proxy)?)));
+        let mut strangers = proxies.filter(|proxy| !proxy.tunnel && !claimed(proxy));
+        let dialled = strangers.by_ref().take(DIALLED);
+        let captured =
+            dialled.filter_map(|proxy| Some((proxy, capture(subject, &clients, port, proxy)?)));
         let captured = captured.filter(|_| subject.effort.for_claim());
-        let captured: Vec<(&Proxy, Outcome)> = captured.take(NAMED).collect();
-        let several = captured.len() > 1;
+        let mut captured: Vec<(&Proxy, Capture<'_>)> = captured.take(NAMED).collect();
+        // The words are those of the first: what befalls everybody before what befalls some.
+        captured.sort_by_key(|(_, capture)| capture.hidden.is_some());
+        let beside = Beside {
+            several: captured.len() > 1,
+            // Of what an entry cannot pay for TG000 speaks.
+            untold: !subject.is_cut_short() && strangers.next().is_some(),
+        };
         findings.extend(
             captured
                 .into_iter()
-                .map(|(proxy, outcome)| captures(subject, port, proxy, outcome, several)),
+                .map(|(proxy, capture)| captures(subject, port, proxy, capture, beside)),
         );
     }
 }
@@ -89,28 +115,74 @@ fn takes_strangers(entry: &ServiceEntry, port: &Port) -> bool {
 }
 
 /// What becomes of a dial of an unclaimed proxy because of this entry, if anything bad does.
-fn capture(subject: &Subject<'_>, port: &Port, proxy: &Proxy) -> Option<Outcome> {
+fn capture<'s>(
+    subject: &'s Subject<'_>,
+    clients: &Clients<'s, '_>,
+    port: &Port,
+    proxy: &Proxy,
+) -> Option<Capture<'s>> {
+    let of_everybody = |outcome| Capture {
+        outcome,
+        hidden: None,
+    };
     let addresses = addresses(subject, proxy);
     // Another entry of a host may take its endpoints from those who see both.
     let rivals = subject.rival_namespaces().into_iter().take(NAMED);
+    let mut passed = Vec::new();
     for namespace in subject.namespaces().iter().copied().chain(rivals) {
         for address in &addresses {
             let dial = dial(namespace, *address, port.number, proxy);
             if let Some(outcome) = lost(subject, &dial) {
-                return Some(outcome);
+                return Some(of_everybody(outcome));
             }
-            for namespace in bare_namespaces(subject, &dial) {
+            let Some(by) = subject.foresee(&dial).map(|passed| passed.by) else {
+                continue;
+            };
+            for namespace in clients.bare(by) {
+                let namespace = namespace.into();
                 let dial = Dial {
                     namespace,
                     ..dial.clone()
                 };
                 if let Some(outcome) = lost(subject, &dial) {
-                    return Some(outcome);
+                    return Some(of_everybody(outcome));
                 }
             }
+            passed.push((dial, by));
         }
     }
-    None
+    behind_sidecar(subject, clients, passed)
+}
+
+/// What becomes of dials that pass, where a Sidecar shows its clients this entry and hides what lets them
+/// pass.
+fn behind_sidecar<'s>(
+    subject: &'s Subject<'_>,
+    clients: &Clients<'s, '_>,
+    passed: Vec<(Dial, Option<Blame<'s>>)>,
+) -> Option<Capture<'s>> {
+    // Mostly the same entry lets the dials of all namespaces pass.
+    let mut known = HashSet::new();
+    let mut passed = passed.into_iter().filter(|(dial, by)| {
+        let entry = by.map(|by| std::ptr::from_ref(by.entry));
+        known.insert((dial.address, entry))
+    });
+    passed.find_map(|(dial, by)| {
+        let mut dials = clients.behind_sidecars(&dial, by).into_iter();
+        dials.find_map(|(dial, hidden)| {
+            let met = subject.foresee(&dial)?;
+            let is_its = met
+                .sidecar()
+                .is_some_and(|sidecar| std::ptr::eq(sidecar, hidden.sidecar));
+            if !is_its || met.outcome == Outcome::Tunnel {
+                return None;
+            }
+            Some(Capture {
+                outcome: lost(subject, &dial)?,
+                hidden: Some(hidden),
+            })
+        })
+    })
 }
 
 /// What becomes of a dial, if it is lost because of this entry.
@@ -125,19 +197,6 @@ fn lost(subject: &Subject<'_>, dial: &Dial) -> Option<Outcome> {
         _ => reach.caused,
     };
     lost.then_some(reach.outcome)
-}
-
-/// The namespaces to which an entry of their own hides the one that lets a dial pass, since both list
-/// its host.
-fn bare_namespaces(subject: &Subject<'_>, dial: &Dial) -> Vec<Box<str>> {
-    let Some(by) = subject.foresee(dial).and_then(|passed| passed.by) else {
-        return Vec::new();
-    };
-    let rivals = subject.rivals(by.host).take(NAMED);
-    let bare = rivals.map(|rival| &rival.namespace).filter(|namespace| {
-        **namespace != by.entry.namespace && subject.entry.is_visible_from(namespace)
-    });
-    bare.cloned().collect()
 }
 
 /// Where an unclaimed proxy is dialled. One known by host alone is where the entries of its host
@@ -156,82 +215,6 @@ fn addresses(subject: &Subject<'_>, proxy: &Proxy) -> Vec<IpAddr> {
         addresses.push(NOBODY_V4);
     }
     addresses
-}
-
-/// `several`: whether the port captures others, too.
-fn captures(
-    subject: &Subject<'_>,
-    port: &Port,
-    proxy: &Proxy,
-    outcome: Outcome,
-    several: bool,
-) -> Finding {
-    let number = port.number;
-    let is_service = subject.entry.registry == Registry::Kubernetes;
-    let what = if is_service { "Service" } else { "entry" };
-    let sees_mesh = subject.context.sees_mesh;
-    let fate = match outcome {
-        Outcome::NotFound => "gets 404",
-        Outcome::Hijacked => "is sent to this entry's endpoints",
-        Outcome::Wrapped => "is put into TLS by the DestinationRule of its host",
-        _ => "is closed",
-    };
-    let path = match is_service {
-        true => protocol_path(port),
-        false => port.path("protocol"),
-    };
-    let unless = if sees_mesh {
-        ""
-    } else {
-        " unless the proxy has a TCP entry of its own"
-    };
-    let severity = if sees_mesh {
-        Severity::Error
-    } else {
-        Severity::Warning
-    };
-    let (value, state) = protocol_in_words(port);
-    let cure = match (port.protocol.is_tcp(), several) {
-        (true, _) => "Give this entry addresses of its own, or add".to_owned(),
-        (false, false) => format!("Leave this {what} and add"),
-        (false, true) => format!("Leave this {what} and add one such for each proxy"),
-    };
-    Finding {
-        check: CHECK.id,
-        severity,
-        path,
-        port: Some(number),
-        what: format!(
-            "{value} on port {number} is for every destination, so CONNECT through {{proxy}}, which this {what} does not claim, {fate}{unless}"
-        ),
-        edit: format!("{cure}: {}", protective_entry(proxy, number)),
-        brief: Brief {
-            state,
-            fate: format!("CONNECT to {{proxy}} on the same port {fate}"),
-            edit: brief_edit(port, proxy, several, sees_mesh),
-        },
-        proxies: vec![Concerned {
-            proxy: Arc::new(proxy.clone()),
-            port: number,
-            severity,
-        }],
-        fix: None,
-    }
-}
-
-fn brief_edit(port: &Port, proxy: &Proxy, several: bool, sees_mesh: bool) -> String {
-    if port.protocol.is_tcp() {
-        return "give this entry addresses".to_owned();
-    }
-    let unless = if sees_mesh { "" } else { " if there is none" };
-    let addresses: Vec<IpAddr> = proxy.single_addresses().collect();
-    let whose = match (several, addresses.as_slice()) {
-        (true, _) => "each".to_owned(),
-        (false, []) => "its IPs".to_owned(),
-        (false, [only]) => only.to_string(),
-        (false, known) => ip_list(known, BRIEF_LIST_CHARACTERS),
-    };
-    format!("add a TCP entry for {whose}{unless}")
 }
 
 #[cfg(test)]

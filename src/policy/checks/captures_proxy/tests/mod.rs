@@ -1,11 +1,16 @@
+mod sidecars;
+
 use serde_json::json;
 
-use super::super::testing::{context, entries, table};
-use crate::mesh::MeshView;
 use crate::mesh::simulation::OutboundPolicy;
+use crate::mesh::{MeshView, ServiceEntry};
+use crate::policy::checks::testing::{context, entries, table};
 use crate::policy::compile::PolicySet;
 use crate::policy::evaluator::evaluate;
+use crate::policy::finding::Finding;
 use crate::policy::spec::ConnectProxyPolicy;
+
+use super::{DIALLED, NAMED};
 
 const PROTECTED: &str = "
 metadata: {name: protects}
@@ -173,36 +178,73 @@ spec: {hosts: [other.corp], ports: [{number: 3129, name: p}]}";
     );
 }
 
-/// Those that no port captures are no reason to leave out one that comes after them.
-#[test]
-fn a_proxy_behind_many_tunnels_is_dialled() {
+/// What an HTTP API on the port captures of so many proxies, of which `is_tunnel` says which are dialled by
+/// sidecars, where those before `unprotected` have a TCP entry.
+fn captured(count: usize, is_tunnel: impl Fn(usize) -> bool, unprotected: usize) -> Vec<Finding> {
     let api = "{hosts: [api.test], ports: [{number: 3129, name: p, protocol: HTTP}]}";
     let api = entries(api).remove(0);
     let mut mesh = MeshView::new();
     mesh.upsert(api.clone());
-    for tunnels in [0, super::DIALLED] {
-        let proxies = (0..=tunnels).map(|index| {
-            let address = format!("10.20.{index}.1");
-            json!({
-                "name": format!("p{index}"), "addresses": [address], "ports": [3129], "tunnel": index < tunnels,
-            })
+    let address = |index: usize| format!("10.20.{index}.1");
+    for index in 0..unprotected {
+        let address = address(index);
+        let entry = json!({
+            "metadata": {"name": format!("p{index}")},
+            "spec": {
+                "hosts": [format!("p{index}.test")], "addresses": [address],
+                "ports": [{"number": 3129, "name": "p", "protocol": "TCP"}],
+            },
         });
-        let document: ConnectProxyPolicy = serde_json::from_value(json!({
-            "apiVersion": "tunnelguard.dev/v1alpha1",
-            "kind": "ConnectProxyPolicy",
-            "metadata": {"name": "corporate"},
-            "spec": {"proxies": proxies.collect::<Vec<_>>()},
-        }))
-        .unwrap();
-        let policies = PolicySet::compile(&[document]).unwrap();
-        let findings = evaluate(&api, context(&policies, &mesh, OutboundPolicy::default()));
-        let captured = findings
-            .iter()
-            .filter(|finding| finding.check == super::CHECK.id);
-        let captured: Vec<&str> = captured
-            .flat_map(|finding| &finding.proxies)
-            .map(|concerned| &*concerned.proxy.name)
-            .collect();
-        assert_eq!(captured, [format!("p{tunnels}")]);
+        mesh.upsert(serde_json::from_value::<ServiceEntry>(entry).unwrap());
+    }
+    let proxies = (0..count).map(|index| {
+        json!({
+            "name": format!("p{index}"), "addresses": [address(index)], "ports": [3129], "tunnel": is_tunnel(index),
+        })
+    });
+    let document: ConnectProxyPolicy = serde_json::from_value(json!({
+        "apiVersion": "tunnelguard.dev/v1alpha1",
+        "kind": "ConnectProxyPolicy",
+        "metadata": {"name": "corporate"},
+        "spec": {"proxies": proxies.collect::<Vec<_>>()},
+    }))
+    .unwrap();
+    let policies = PolicySet::compile(&[document]).unwrap();
+    let mut findings = evaluate(&api, context(&policies, &mesh, OutboundPolicy::default()));
+    findings.retain(|finding| finding.check == super::CHECK.id);
+    findings
+}
+
+/// Those that no port captures are no reason to leave out one that comes after them.
+#[test]
+fn a_proxy_behind_many_tunnels_is_dialled() {
+    for tunnels in [0, DIALLED] {
+        let findings = captured(tunnels + 1, |index| index < tunnels, 0);
+        let names = findings.iter().flat_map(|finding| &finding.proxies);
+        let names: Vec<&str> = names.map(|concerned| &*concerned.proxy.name).collect();
+        assert_eq!(names, [format!("p{tunnels}")]);
+    }
+}
+
+#[test]
+fn what_is_cut_off_is_told() {
+    // (proxies, of which the first so many are protected; how many are named, whether more are spoken of)
+    for (count, protected, named, more) in [
+        (1, 0, 1, false),
+        (NAMED, 0, NAMED, false),
+        (NAMED + 1, 0, NAMED, true),
+        (DIALLED, DIALLED - 1, 1, false),
+        (DIALLED + 1, DIALLED - 1, 1, true),
+        (DIALLED + 1, DIALLED, 0, false),
+    ] {
+        let case = format!("{protected} of {count}");
+        let findings = captured(count, |_| false, protected);
+        let told: usize = findings.iter().map(|finding| finding.proxies.len()).sum();
+        assert_eq!(told, named, "{case}");
+        for finding in findings {
+            let (long, short) = (finding.message(), finding.brief_about(40).fate);
+            assert_eq!(long.contains("there may be more"), more, "{case}: {long}");
+            assert_eq!(short.contains("and perhaps more"), more, "{case}: {short}");
+        }
     }
 }

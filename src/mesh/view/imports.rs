@@ -1,0 +1,194 @@
+//! Sidecars by what they show, so that those that show an entry are found without a look at the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
+use std::sync::Arc;
+
+use crate::mesh::service_entry::ServiceEntry;
+use crate::mesh::sidecar::{Egress, Sidecar};
+
+use super::others::NamespacedName;
+
+/// How many patterns that cover an entry's hosts are looked up: a host of dots has hundreds.
+const PATTERNS: usize = 256;
+
+/// How many Sidecars are found of an entry: a look at each is about a twentieth of a dial.
+const FOUND: usize = 32;
+
+/// How many of those whose egress is written alike: what one namespace has beside its Sidecar, such as a TCP
+/// entry of its own, may spare it what befalls the others.
+const ALIKE: usize = 4;
+
+/// Their egress → namespace and name. Most Sidecars of a mesh come from a few templates.
+type ByEgress = BTreeMap<Arc<[Egress]>, BTreeSet<NamespacedName>>;
+
+/// Namespace, or `*` → host, or a wildcard → the Sidecars that show it on every port.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Imports(BTreeMap<Box<str>, BTreeMap<Box<str>, ByEgress>>);
+
+impl Imports {
+    pub(super) const NONE: Self = Self(BTreeMap::new());
+
+    pub(super) fn link(&mut self, sidecar: &Sidecar) {
+        let egress: Arc<[Egress]> = sidecar.egress.as_slice().into();
+        for (namespace, host) in shown_by(sidecar) {
+            let hosts = self.0.entry(namespace.into()).or_default();
+            let by_egress = hosts.entry(host.into()).or_default();
+            let alike = by_egress.entry(egress.clone()).or_default();
+            alike.insert((sidecar.namespace.clone(), sidecar.name.clone()));
+        }
+    }
+
+    pub(super) fn unlink(&mut self, sidecar: &Sidecar) {
+        let key = (sidecar.namespace.clone(), sidecar.name.clone());
+        for (namespace, host) in shown_by(sidecar) {
+            let Some(hosts) = self.0.get_mut(namespace) else {
+                continue;
+            };
+            if let Some(by_egress) = hosts.get_mut(host) {
+                if let Some(alike) = by_egress.get_mut(sidecar.egress.as_slice()) {
+                    alike.remove(&key);
+                    if alike.is_empty() {
+                        by_egress.remove(sidecar.egress.as_slice());
+                    }
+                }
+                if by_egress.is_empty() {
+                    hosts.remove(host);
+                }
+            }
+            if hosts.is_empty() {
+                self.0.remove(namespace);
+            }
+        }
+    }
+
+    /// The first of those that show a host of an entry, those of the narrowest pattern first.
+    pub(super) fn showing(&self, entry: &ServiceEntry) -> BTreeSet<&NamespacedName> {
+        let mut found = BTreeSet::new();
+        let namespaces = [&*entry.namespace, "*"];
+        let namespaces: Vec<_> = namespaces
+            .iter()
+            .filter_map(|own| self.0.get(*own))
+            .collect();
+        if namespaces.is_empty() {
+            return found;
+        }
+        let patterns = entry.hosts.iter().flat_map(|host| patterns(host));
+        for pattern in patterns.take(PATTERNS) {
+            let by_egress = namespaces.iter().filter_map(|hosts| hosts.get(&*pattern));
+            let alike = by_egress.flat_map(BTreeMap::values);
+            for name in alike.flat_map(|alike| alike.iter().take(ALIKE)) {
+                if found.len() == FOUND {
+                    return found;
+                }
+                found.insert(name);
+            }
+        }
+        found
+    }
+}
+
+/// What a Sidecar shows on every port, each namespace as it is called; nothing where it shows everything, since
+/// then it hides nothing.
+fn shown_by(sidecar: &Sidecar) -> impl Iterator<Item = (&str, &str)> {
+    let of_every_port = || sidecar.egress.iter().filter(|egress| egress.port.is_none());
+    let narrows = !of_every_port().any(Egress::shows_everything);
+    let shown = of_every_port()
+        .filter(move |_| narrows)
+        .flat_map(Egress::shown);
+    shown.map(|(namespace, host)| match namespace {
+        "." => (&*sidecar.namespace, host),
+        written => (written, host),
+    })
+}
+
+/// The host itself, and the wildcards that cover it, the narrowest first.
+fn patterns(host: &str) -> impl Iterator<Item = Box<str>> {
+    let covered = host.strip_prefix('*').unwrap_or(host);
+    let wildcards = covered
+        .match_indices('.')
+        .map(|(dot, _)| format!("*{}", &covered[dot..]).into());
+    iter::once(host.into())
+        .chain(wildcards)
+        .chain(iter::once("*".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{ALIKE, FOUND, Imports, Sidecar};
+
+    fn sidecar(namespace: &str, egress: &Value) -> Sidecar {
+        let metadata = json!({"namespace": namespace, "name": "default"});
+        Sidecar::read(&json!({"metadata": metadata, "spec": {"egress": egress}})).unwrap()
+    }
+
+    fn showing(imports: &Imports, host: &str) -> Vec<String> {
+        let metadata = json!({"namespace": "prod", "name": "x"});
+        let entry = json!({"metadata": metadata, "spec": {"hosts": [host]}});
+        let entry = serde_json::from_value(entry).unwrap();
+        let found = imports.showing(&entry).into_iter();
+        found.map(|(namespace, _)| namespace.to_string()).collect()
+    }
+
+    #[test]
+    fn those_that_show_an_entry_are_found_and_nothing_stays_behind() {
+        let port = json!({"number": 3128, "protocol": "TCP"});
+        let all = [
+            ("a", json!([{"hosts": ["prod/api.test"]}])),
+            ("b", json!([{"hosts": ["*/*.test", "./*"]}])),
+            ("c", json!([{"hosts": ["prod/*"]}])),
+            ("d", json!([{"hosts": ["other/*"]}])),
+            ("prod", json!([{"hosts": ["./*"]}])),
+            // They hide nothing.
+            ("e", json!([{"hosts": ["*/*"]}])),
+            ("f", json!([])),
+            ("g", json!([{"port": port, "hosts": ["prod/*"]}])),
+            (
+                "h",
+                json!([{"port": port, "hosts": ["prod/*"]}, {"hosts": ["other/*"]}]),
+            ),
+            ("i", json!([{"hosts": ["*/*", "~other/*"]}])),
+        ];
+        let all = all.map(|(namespace, egress)| sidecar(namespace, &egress));
+        let mut imports = Imports::default();
+        for sidecar in &all {
+            imports.link(sidecar);
+        }
+        for (host, expected) in [
+            ("api.test", "a b c i prod"),
+            ("*.test", "b c i prod"),
+            ("api.example", "c i prod"),
+        ] {
+            assert_eq!(showing(&imports, host).join(" "), expected, "{host}");
+        }
+        for sidecar in &all {
+            imports.unlink(sidecar);
+        }
+        assert!(imports.0.is_empty(), "{imports:?}");
+    }
+
+    #[test]
+    fn many_alike_leave_room_for_others() {
+        let mut imports = Imports::default();
+        for index in 0..100 {
+            imports.link(&sidecar(
+                &format!("a-{index:03}"),
+                &json!([{"hosts": ["prod/*"]}]),
+            ));
+        }
+        imports.link(&sidecar("b", &json!([{"hosts": ["prod/*", "b/*"]}])));
+        let found = showing(&imports, "api.test");
+        assert_eq!(found.len(), ALIKE + 1, "{found:?}");
+        assert!(found.contains(&"b".to_owned()), "{found:?}");
+        for index in 0..100 {
+            let own = format!("own-{index}/*");
+            imports.link(&sidecar(
+                &format!("c-{index}"),
+                &json!([{"hosts": ["prod/*", own]}]),
+            ));
+        }
+        assert_eq!(showing(&imports, "api.test").len(), FOUND);
+    }
+}
