@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tunnelguard::mesh::kubernetes::{EndpointSlice, read_service, with_slices};
-use tunnelguard::mesh::{MeshView, ServiceEntry, Sidecar, WorkloadEntry};
+use tunnelguard::mesh::{DestinationRule, MeshView, ServiceEntry, Sidecar, WorkloadEntry};
 
 use super::FEW;
 
@@ -65,7 +65,10 @@ fn mesh_of(count: usize, namespace: impl Fn(usize) -> String) -> MeshView {
 
 /// `count` Services on the same port, each with an endpoint: HTTP, TCP, sniffed and headless ones.
 fn services(count: usize) -> MeshView {
-    let mut view = MeshView::new();
+    with_services(MeshView::new(), count)
+}
+
+fn with_services(mut view: MeshView, count: usize) -> MeshView {
     for n in 0..count {
         let n32 = n as u32;
         let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 96, 0, 0]) + n32);
@@ -173,7 +176,10 @@ fn with_sidecar(mut view: MeshView, egress: &Value) -> MeshView {
 
 /// `count` WorkloadEntries of the entry's namespace, of which another entry on the port selects ten.
 fn workloads(count: usize) -> MeshView {
-    let mut view = mesh(FEW);
+    with_workloads(mesh(FEW), count)
+}
+
+fn with_workloads(mut view: MeshView, count: usize) -> MeshView {
     for n in 0..count {
         let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 160, 0, 0]) + n as u32);
         let workload = json!({
@@ -219,11 +225,43 @@ fn sidecars(count: usize, own: impl Fn(usize) -> String) -> MeshView {
         view.upsert(serde_json::from_value::<ServiceEntry>(object).unwrap());
     }
     for n in 0..count {
-        let sidecar = json!({
-            "metadata": {"name": "default", "namespace": format!("shop-{n}")},
-            "spec": {"egress": [{"hosts": [own(n), "payments/*", "egress/*"]}]},
-        });
-        view.upsert_sidecar(Sidecar::read(&sidecar).unwrap());
+        view.upsert_sidecar(
+            Sidecar::read(&json!({
+                "metadata": {"name": "default", "namespace": format!("shop-{n}")},
+                "spec": {"egress": [{"hosts": [own(n), "payments/*", "egress/*"]}]},
+            }))
+            .unwrap(),
+        );
     }
     view
+}
+
+/// `count` of all that can be in view at once.
+pub(super) fn everything(count: usize) -> MeshView {
+    let mut view = with_workloads(with_services(mesh(count), count), count);
+    for n in 0..count {
+        // The first of each is in the reviewed entry's namespace, where reviews find it.
+        let namespace = match n {
+            0 => "payments".to_owned(),
+            _ => format!("team-{}", n % 500),
+        };
+        view.upsert_sidecar(sidecar(n, &namespace));
+        view.upsert_destination_rule(DestinationRule::read(&json!({
+            "metadata": {"name": format!("rule-{n}"), "namespace": namespace},
+            "spec": {"host": format!("host-{n}.test"), "trafficPolicy": {"tls": {"mode": "SIMPLE"}}},
+        })).unwrap());
+    }
+    view
+}
+
+/// A namespace has one for all of its workloads, and others that select some.
+fn sidecar(n: usize, namespace: &str) -> Sidecar {
+    let mut object = json!({
+        "metadata": {"name": format!("sidecar-{n}"), "namespace": namespace},
+        "spec": {"egress": [{"hosts": ["./*", "istio-system/*"]}]},
+    });
+    if n >= 500 {
+        object["spec"]["workloadSelector"] = json!({"labels": {"app": format!("app-{n}")}});
+    }
+    Sidecar::read(&object).unwrap()
 }
