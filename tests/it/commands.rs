@@ -19,7 +19,7 @@ const TRANSCRIPTS: [&str; 3] = ["tests/e2e/cases", "tests/e2e/chart", "tests/fid
 const NOT_TYPED: [(&str, &str); 3] = [
     (
         "kubectl apply --server-side --validate=strict -f manifests/install.yaml",
-        "chart::install_yaml_applies runs it, and takes away what no controller would",
+        "chart::install_on_an_empty_cluster runs it, before all end-to-end tests",
     ),
     (
         "kubectl --namespace tunnelguard-system port-forward",
