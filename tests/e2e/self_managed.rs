@@ -128,7 +128,9 @@ fn distrust_the_previous(scene: &Scene<'_>, replica: &Guard) {
         let mut counts = bundles.iter().map(|one| one.matches("BEGIN").count());
         counts.all(|count| count == 1).then_some(())
     });
-    assert_eq!(replica.metric("tunnelguard_trusted_authorities"), 1.0);
+    await_some("the replica counts one, too", || {
+        (replica.metric("tunnelguard_trusted_authorities") == 1.0).then_some(())
+    });
     assert_eq!(replica.metric("tunnelguard_authority_generation"), 2.0);
     let by_itself = "the previous authority is trusted no longer";
     assert_eq!(scene.logged("2", &[by_itself]), 0, "it was the command");

@@ -34,12 +34,30 @@ pub(super) fn rights(installed: &Installed) -> Vec<Right> {
         let rules = serde_json::from_value(role["rules"].clone());
         let rules: Vec<PolicyRule> = rules.unwrap_or_default();
         let of_role = rules.iter().flat_map(|rule| of_rule(rule, namespace));
-        rights.extend(of_role.map(|right| Right {
-            for_certificates,
-            ..right
+        rights.extend(of_role.map(|right| {
+            Right {
+                for_certificates,
+                name: right
+                    .name
+                    .as_deref()
+                    .map(|name| called(&right, name, installed)),
+                ..right
+            }
         }));
     }
     rights
+}
+
+/// What that is called there which the shipped rule names.
+fn called(right: &Right, shipped: &str, installed: &Installed) -> String {
+    let called = match &*right.resource {
+        "secrets" => installed.ca_secret.as_str(),
+        "mutatingwebhookconfigurations" | "validatingwebhookconfigurations" => {
+            &installed.webhook_configuration
+        }
+        _ => shipped,
+    };
+    called.to_owned()
 }
 
 fn of_rule(rule: &PolicyRule, namespace: Option<&str>) -> Vec<Right> {

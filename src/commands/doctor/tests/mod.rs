@@ -3,11 +3,15 @@
 mod healthy;
 mod rows;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
+use super::Installed;
 use super::attempts::{Attempt, Reaction, attempts};
 use super::examine::{Observation, State, examine};
 use super::facts::{Answer, Seen, Tried};
+use super::rights::rights;
 use healthy::{answer, as_expected, healthy, installed, object, policy};
 use rows::ROWS;
 
@@ -21,6 +25,24 @@ fn one_thing_wrong_is_one_thing_said() {
         let tried: Vec<Tried> = tried.into_iter().map(as_expected).collect();
         hold(name, &examine(&facts, &tried, &installed()), expected);
     }
+}
+
+#[test]
+fn rights_are_asked_about_what_is_called_otherwise_there() {
+    let named = |installed: &Installed| {
+        let rights = rights(installed).into_iter();
+        let named: BTreeSet<String> = rights.filter_map(|right| right.name).collect();
+        named.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    let shipped = installed();
+    assert_eq!(named(&shipped), "tunnelguard tunnelguard-ca");
+    let other = Installed {
+        ca_secret: "authority".to_owned(),
+        webhook_configuration: "guard".to_owned(),
+        ..shipped
+    };
+    // The Lease has one name everywhere.
+    assert_eq!(named(&other), "authority guard tunnelguard");
 }
 
 /// What is expected of an entry, what the API server answers, and what is said of it.
