@@ -129,6 +129,13 @@ impl Sidecar {
         let ports = self.egress.iter().filter_map(|egress| egress.port);
         ports.map(|port| port.number)
     }
+
+    /// Those of them on which its clients' sidecars parse HTTP.
+    pub(crate) fn parsed_ports(&self) -> impl Iterator<Item = u16> {
+        let ports = self.egress.iter().filter_map(|egress| egress.port);
+        let parsed = ports.filter(|port| port.protocol.is_http() || port.protocol.is_sniffed());
+        parsed.map(|port| port.number)
+    }
 }
 
 impl Outbound {

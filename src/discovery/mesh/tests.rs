@@ -64,7 +64,7 @@ fn shown(known: &KnownMesh) -> String {
         .collect();
     let others = view.others();
     let rules = others.destination_rules("team", "a.test").len();
-    let sidecars = others.sidecars_with_port(3128).count();
+    let sidecars = others.sidecars_parsing(3128).count();
     let workloads = others.workload_entries("team").len();
     shown.sort();
     shown.push(format!("{rules}/{sidecars}/{workloads}"));

@@ -29,8 +29,8 @@ pub struct Others {
     /// How many of them are at an IP.
     workloads_at: BTreeMap<IpAddr, usize>,
     sidecars: Named<Sidecar>,
-    /// Port → namespace and name of the Sidecars that have an egress listener for it.
-    sidecars_by_port: BTreeMap<u16, BTreeSet<NamespacedName>>,
+    /// Port → namespace and name of the Sidecars that have an egress listener for it that parses HTTP.
+    sidecars_parsing: BTreeMap<u16, BTreeSet<NamespacedName>>,
     sidecars_by_import: Imports,
 }
 
@@ -43,7 +43,7 @@ impl Others {
         workloads_by_label: Labelled::NONE,
         workloads_at: BTreeMap::new(),
         sidecars: Named::NONE,
-        sidecars_by_port: BTreeMap::new(),
+        sidecars_parsing: BTreeMap::new(),
         sidecars_by_import: Imports::NONE,
     };
 
@@ -95,9 +95,9 @@ impl Others {
         !self.rules_by_host.is_empty()
     }
 
-    /// The Sidecars that have an egress listener for a port, by namespace and name.
-    pub fn sidecars_with_port(&self, port: u16) -> impl Iterator<Item = &Sidecar> {
-        let named = self.sidecars_by_port.get(&port).into_iter().flatten();
+    /// The Sidecars that have an egress listener for a port on which HTTP is parsed, by namespace and name.
+    pub fn sidecars_parsing(&self, port: u16) -> impl Iterator<Item = &Sidecar> {
+        let named = self.sidecars_parsing.get(&port).into_iter().flatten();
         named.filter_map(|(namespace, name)| self.sidecars.get(namespace, name))
     }
 
@@ -181,8 +181,8 @@ impl Others {
         let (namespace, name) = (sidecar.namespace.clone(), sidecar.name.clone());
         self.unlink_sidecar(&namespace, &name);
         self.sidecars_by_import.link(&sidecar);
-        for port in sidecar.ports() {
-            let named = self.sidecars_by_port.entry(port).or_default();
+        for port in sidecar.parsed_ports() {
+            let named = self.sidecars_parsing.entry(port).or_default();
             named.insert((namespace.clone(), name.clone()));
         }
         self.sidecars.insert(&namespace, &name, sidecar);
@@ -198,11 +198,11 @@ impl Others {
             return;
         };
         self.sidecars_by_import.unlink(known);
-        for port in known.ports() {
-            if let Some(named) = self.sidecars_by_port.get_mut(&port) {
+        for port in known.parsed_ports() {
+            if let Some(named) = self.sidecars_parsing.get_mut(&port) {
                 named.remove(&(namespace.into(), name.into()));
                 if named.is_empty() {
-                    self.sidecars_by_port.remove(&port);
+                    self.sidecars_parsing.remove(&port);
                 }
             }
         }

@@ -31,6 +31,10 @@ pub(super) static CHECK: Check = Check {
     run,
 };
 
+/// How many Sidecars are tried that may decide, and as a rule the first does: a dial behind each takes some
+/// microseconds, and a user waits for them all.
+const TRIED: usize = 256;
+
 fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for claim in &subject.claims {
         let protocol = claim.port.protocol;
@@ -59,9 +63,11 @@ fn deciding<'a>(
 ) -> Option<&'a Sidecar> {
     let mesh = subject.context.mesh;
     let view = Overlay::with(mesh, entry).of_entries_only();
-    let sidecars = mesh.others().sidecars_with_port(claim.port.number);
-    let dials = sidecars.flat_map(|sidecar| {
-        let dials = dials(subject, claim, sidecar, entry).into_iter();
+    let sidecars = mesh.others().sidecars_parsing(claim.port.number);
+    let dialled = sidecars.map(|sidecar| (sidecar, dials(subject, claim, sidecar, entry)));
+    let concerned = dialled.filter(|(_, dials)| !dials.is_empty());
+    let dials = concerned.take(TRIED).flat_map(|(sidecar, dials)| {
+        let dials = dials.into_iter();
         dials.map(move |dial| (sidecar, dial))
     });
     for (sidecar, dial) in dials {
