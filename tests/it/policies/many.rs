@@ -11,9 +11,11 @@ use tunnelguard::state::{self, Snapshot};
 use super::answer;
 use crate::support::{Files, entry};
 
-const PROXIES: usize = 10_000;
+/// How many it declares.
+pub(crate) const PROXIES: usize = 10_000;
 
-fn document() -> String {
+/// The policy.
+pub(crate) fn document() -> String {
     let mut text = String::from(
         "apiVersion: tunnelguard.dev/v1alpha1\nkind: ConnectProxyPolicy\nmetadata: {name: large}\n\
          spec:\n  mode: Enforce\n  proxies:\n",
@@ -97,7 +99,8 @@ fn ten_thousand_proxies_are_claimed_as_if_each_was_looked_at() {
     }
 }
 
-fn entry_of(host: &str, address: &str, port: u16) -> Value {
+/// An entry that breaks every proxy that it claims.
+pub(crate) fn entry_of(host: &str, address: &str, port: u16) -> Value {
     json!({
         "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
         "metadata": {"name": "e", "namespace": "default"},

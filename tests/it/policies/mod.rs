@@ -1,6 +1,6 @@
 //! Policies as objects of a cluster: judged when they are applied, several of them united, large ones.
 
-mod many;
+pub(crate) mod many;
 mod several;
 
 use std::collections::BTreeMap;

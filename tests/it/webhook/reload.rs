@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::serving::{Address, Serving};
 use super::{review, seed};
+use crate::policies::many::{PROXIES, document, entry_of};
 use crate::support::{CORPORATE, LIMIT, run, text_of};
 
 /// A directory laid out as the kubelet lays out a ConfigMap or a Secret: the names are links
@@ -234,4 +235,29 @@ fn what_cannot_be_served_with_ends_the_start() {
             assert!(ended.stderr.contains(word), "{flags}, {word}: {ended}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_policy_file_with_ten_thousand_proxies_is_served_and_mended() {
+    let large = document();
+    let mut volume = Volume::new(&["policy.yaml"]);
+    volume.write(&[("policy.yaml", &large)]);
+    let server = Serving::start_with(&["--policy", text(volume.directory.path())]);
+    let declared = "tunnelguard_declared_proxies";
+    assert_eq!(server.metric(declared).await, PROXIES.to_string());
+    for (host, port, is_allowed) in [("p7.squid.corp", 3129, false), ("a.test", 3129, true)] {
+        let asked = review("CREATE", &entry_of(host, "192.0.2.1", port), &Value::Null);
+        let response = server.client().await.ask("/validate", &asked).await;
+        assert_eq!(response["allowed"], is_allowed, "{host}: {response}");
+    }
+    // One of them is written wrong: the others are in force as they were, as is its last good form.
+    let wrong = large.replacen("hosts: [p7.squid.corp]", "hosts: [p7_squid:corp]", 1);
+    assert_ne!(wrong, large);
+    volume.write(&[("policy.yaml", &wrong)]);
+    let last = "tunnelguard_policy_last_reload_successful";
+    becomes(&server, last, "0").await;
+    server.logged(&["policy.yaml:", "p7_squid:corp", "last good one stays"]);
+    assert_eq!(server.metric(declared).await, PROXIES.to_string());
+    volume.write(&[("policy.yaml", &large)]);
+    becomes(&server, last, "1").await;
 }
