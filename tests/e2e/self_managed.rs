@@ -102,9 +102,9 @@ fn later(scene: &Scene<'_>) {
     });
     first.signal("KILL");
     first.ended();
-    assert_eq!(second.metric("tunnelguard_authority_generation"), 1.0);
+    assert_eq!(second.metric("tunnelguard_certificate_generation"), 1.0);
     await_some("the other one goes on: the next authority signs", || {
-        (second.metric("tunnelguard_authority_generation") == 2.0).then_some(())
+        (second.metric("tunnelguard_certificate_generation") == 2.0).then_some(())
     });
     distrust_the_previous(scene, &second);
     assert!(second.ready());
@@ -131,7 +131,7 @@ fn distrust_the_previous(scene: &Scene<'_>, replica: &Guard) {
     await_some("the replica counts one, too", || {
         (replica.metric("tunnelguard_trusted_authorities") == 1.0).then_some(())
     });
-    assert_eq!(replica.metric("tunnelguard_authority_generation"), 2.0);
+    assert_eq!(replica.metric("tunnelguard_certificate_generation"), 2.0);
     let by_itself = "the previous authority is trusted no longer";
     assert_eq!(scene.logged("2", &[by_itself]), 0, "it was the command");
 }

@@ -25,6 +25,7 @@ use super::leadership::Leadership;
 use super::namespaces;
 use super::policies::Policies;
 use super::status::StatusWriter;
+use super::stored_findings::keep_counting;
 
 /// How long the first answers are waited for: a guard that begins without the policies there are lets
 /// pass what they forbid, and one that never begins does so, too.
@@ -216,6 +217,7 @@ impl Cluster {
         let leadership = Leadership::stand(client, &self.namespace, Arc::clone(metrics));
         let writer = StatusWriter::new(self.policies(), Arc::clone(policies), Arc::clone(metrics));
         writer.keep_writing(leadership.leads());
+        keep_counting(Arc::clone(policies), leadership.leads());
         leadership
     }
 

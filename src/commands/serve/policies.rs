@@ -37,6 +37,10 @@ pub(super) struct Policies {
     parts: Mutex<Parts>,
     /// Told whenever a status may have become another.
     changed: Notify,
+    /// Told whenever a snapshot is published.
+    published: Notify,
+    /// Told whenever one has other policies.
+    edited: Notify,
 }
 
 /// What the cluster is to show of a policy.
@@ -62,6 +66,8 @@ struct Parts {
     /// Whether all that there is in the mesh has been told.
     sees_mesh: bool,
     mesh_configs: MeshConfigs,
+    /// What was counted last.
+    findings: Option<FindingCounts>,
 }
 
 impl Policies {
@@ -87,6 +93,7 @@ impl Policies {
             mesh: Arc::default(),
             sees_mesh: false,
             mesh_configs: MeshConfigs::default(),
+            findings: None,
         };
         let policies = Self {
             arguments: arguments.clone(),
@@ -95,6 +102,8 @@ impl Policies {
             workloads: Arc::default(),
             parts: Mutex::new(parts),
             changed: Notify::new(),
+            published: Notify::new(),
+            edited: Notify::new(),
         };
         (shared, Arc::new(policies))
     }
@@ -169,12 +178,27 @@ impl Policies {
         Arc::clone(&self.shared.load())
     }
 
-    /// The statuses that differ from what the cluster shows, with so many findings for each policy.
-    pub(super) fn statuses_to_write(
-        &self,
-        now: Timestamp,
-        findings: Option<&FindingCounts>,
-    ) -> Vec<StatusToWrite> {
+    /// Waits until another snapshot is in force, if none has come since the last wait.
+    pub(super) async fn published(&self) {
+        self.published.notified().await;
+    }
+
+    /// Waits until other policies are in force, if none have come since the last wait.
+    pub(super) async fn edited(&self) {
+        self.edited.notified().await;
+    }
+
+    /// The findings about what is stored were counted, as far as they can be.
+    pub(super) fn findings_counted(&self, findings: Option<FindingCounts>) {
+        let mut parts = self.parts();
+        if parts.findings != findings {
+            parts.findings = findings;
+            self.changed.notify_one();
+        }
+    }
+
+    /// The statuses that differ from what the cluster shows.
+    pub(super) fn statuses_to_write(&self, now: Timestamp) -> Vec<StatusToWrite> {
         let snapshot = self.shared.load();
         let proxies = snapshot.policies.proxies.all().iter();
         let observed = proxies.filter(|proxy| proxy.evidence == Evidence::Observed);
@@ -184,7 +208,10 @@ impl Policies {
             let around = Surroundings {
                 hidden: parts.hidden.contains(standing.name),
                 observed,
-                findings: findings.and_then(|counts| counts.of(standing.name)),
+                findings: parts
+                    .findings
+                    .as_ref()
+                    .and_then(|counts| counts.of(standing.name)),
                 now,
             };
             let status = standing.to_write(around)?;
@@ -226,6 +253,7 @@ impl Policies {
         if before != after {
             let proxies = after.len();
             tracing::info!(generation, proxies, "the observed proxies changed");
+            self.changed.notify_one();
         }
     }
 
@@ -312,6 +340,8 @@ impl Policies {
         tracing::info!(generation, policies, "the policy changed");
         let current = parts.are_current();
         self.metrics.reloaded(Reload::Policy, true, current);
+        self.changed.notify_one();
+        self.edited.notify_one();
     }
 
     /// Puts what all parts come to in force.
@@ -325,7 +355,7 @@ impl Policies {
             mesh_config: parts.mesh_configs.of(root),
             ..snapshot
         });
-        self.changed.notify_one();
+        self.published.notify_one();
         snapshot
     }
 }

@@ -17,7 +17,6 @@ use crate::server::metrics::Metrics;
 
 use super::attempts::{FIELD_MANAGER, Told, WRITE_LIMIT, backed_off};
 use super::policies::{Policies, StatusToWrite};
-use super::stored_findings::StoredFindings;
 
 /// How long to rest after each round: whoever writes the same statuses against us does not keep the API
 /// server busy, and what changes quickly is written once.
@@ -28,7 +27,6 @@ pub(super) struct StatusWriter {
     api: Api<DynamicObject>,
     policies: Arc<Policies>,
     metrics: Arc<Metrics>,
-    findings: StoredFindings,
     told: Told,
 }
 
@@ -42,7 +40,6 @@ impl StatusWriter {
             api,
             policies,
             metrics,
-            findings: StoredFindings::default(),
             told: Told::default(),
         }
     }
@@ -56,12 +53,9 @@ impl StatusWriter {
                 if self.write_all(&leads).await {
                     failures = 0;
                     sleep(PAUSE).await;
-                    // Not the snapshot: the view in it would have to be copied meanwhile.
-                    let generation = self.policies.snapshot().generation;
                     tokio::select! {
                         () = self.policies.changed() => {}
                         _ = leads.changed() => {}
-                        () = self.findings.due(generation) => {}
                     }
                 } else {
                     sleep(backed_off(PAUSE, failures)).await;
@@ -74,11 +68,7 @@ impl StatusWriter {
     /// Writes what differs; says whether all of it was written that is still there.
     async fn write_all(&mut self, leads: &watch::Receiver<bool>) -> bool {
         let mut all = true;
-        self.findings.count_when_due(&self.policies).await;
-        let statuses = self
-            .policies
-            .statuses_to_write(Timestamp::now(), self.findings.counts());
-        for next in statuses {
+        for next in self.policies.statuses_to_write(Timestamp::now()) {
             if !*leads.borrow() {
                 break;
             }

@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::timeout;
 
+use crate::commands::today;
 use crate::mesh::service_entry::Registry;
 use crate::policy::evaluate;
 use crate::policy::verdict::policies_with_a_say;
@@ -27,71 +29,58 @@ const SLICE: Duration = Duration::from_millis(100);
 /// How long to wait where nothing changes but the date, on which exemptions end.
 const SAME: Duration = Duration::from_secs(3600);
 
-/// What was counted last.
-#[derive(Default)]
-pub(super) struct StoredFindings {
-    /// None where not all of the mesh is known.
-    counts: Option<FindingCounts>,
-    /// In which snapshot, and on which day.
-    counted: Option<(u64, Date)>,
-    rests_until: Option<Instant>,
-}
-
 /// How many findings each policy has a say about, by its name.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FindingCounts(BTreeMap<Box<str>, usize>);
 
-impl StoredFindings {
-    pub(super) fn counts(&self) -> Option<&FindingCounts> {
-        self.counts.as_ref()
-    }
-
-    /// Counts anew where something has changed, unless it is time to rest.
-    pub(super) async fn count_when_due(&mut self, policies: &Arc<Policies>) {
-        let now = (policies.snapshot().generation, crate::commands::today());
-        let rests = self.rests_until.is_some_and(|until| Instant::now() < until);
-        if rests || self.counted == Some(now) {
-            return;
-        }
-        let (policies, today) = (Arc::clone(policies), now.1);
-        let counting = spawn_blocking(move || {
-            let begin = Instant::now();
-            let counts = count(today, SLICE, || policies.snapshot());
-            (counts, begin.elapsed())
-        });
-        self.counted = Some(now);
-        match counting.await {
-            Ok((counts, took)) => {
-                self.counts = counts;
-                self.rests_until = Some(Instant::now() + took * RESTS);
-            }
-            Err(error) => {
-                tracing::error!(%error, "a bug: the findings of what is stored are not counted");
-                self.counts = None;
+/// Counts whenever something has changed, while this replica leads: at once where a policy has, else when it has
+/// rested.
+pub(super) fn keep_counting(policies: Arc<Policies>, mut leads: watch::Receiver<bool>) {
+    tokio::spawn(async move {
+        // Ends with whoever elects.
+        while leads.wait_for(|leads| *leads).await.is_ok() {
+            let begun = (policies.snapshot().generation, today());
+            let rest = count_all(&policies, begun.1).await;
+            // Nothing is to be done about it where it ends sooner.
+            let _ = timeout(rest, policies.edited()).await;
+            while (policies.snapshot().generation, today()) == begun {
+                let _ = timeout(SAME, policies.published()).await;
             }
         }
-    }
+    });
+}
 
-    /// Waits until there may be something to count, if `generation` is in force until then.
-    pub(super) async fn due(&self, generation: u64) {
-        match (self.counted, self.rests_until) {
-            (Some((counted, _)), Some(until)) if counted != generation => sleep_until(until).await,
-            _ => sleep(SAME).await,
+/// Has the policies know what there is, and says how long to rest.
+async fn count_all(policies: &Arc<Policies>, today: Date) -> Duration {
+    let counted = Arc::clone(policies);
+    let counting = spawn_blocking(move || {
+        let begin = Instant::now();
+        let counts = count(today, SLICE, || counted.snapshot());
+        (counts, begin.elapsed())
+    });
+    match counting.await {
+        Ok((counts, took)) => {
+            policies.findings_counted(counts);
+            took * RESTS
+        }
+        Err(error) => {
+            tracing::error!(%error, "a bug: the findings of what is stored cannot be counted");
+            policies.findings_counted(None);
+            SAME
         }
     }
 }
 
-/// Goes through all entries in view, in slices, each of the newest view.
+/// Goes through all entries in view, in slices, each of the newest view; nothing where not all of the mesh is known.
 fn count(
     today: Date,
     slice: Duration,
     newest: impl Fn() -> Arc<Snapshot>,
 ) -> Option<FindingCounts> {
-    let policies = &newest().policies.policies;
-    let names = policies.iter().map(|policy| (policy.name.clone(), 0));
-    let mut counts = FindingCounts(names.collect());
+    let mut counts = FindingCounts::none_of(&newest());
     let mut next = 0;
     loop {
+        // None is kept for longer.
         let snapshot = newest();
         if !snapshot.sees_mesh {
             return None;
@@ -104,6 +93,11 @@ fn count(
 }
 
 impl FindingCounts {
+    fn none_of(snapshot: &Snapshot) -> Self {
+        let policies = snapshot.policies.policies.iter();
+        Self(policies.map(|policy| (policy.name.clone(), 0)).collect())
+    }
+
     /// Those of one policy, unless it is younger than they are.
     pub(super) fn of(&self, policy: &str) -> Option<usize> {
         self.0.get(policy).copied()
@@ -131,7 +125,10 @@ impl FindingCounts {
                 let with_a_say = policies_with_a_say(&finding, ranked.entry, &context, today);
                 let names: BTreeSet<&str> = with_a_say.map(|(policy, _)| &*policy.name).collect();
                 for name in names {
-                    *self.0.entry(name.into()).or_default() += 1;
+                    // One that came meanwhile would have a part of them.
+                    if let Some(count) = self.0.get_mut(name) {
+                        *count += 1;
+                    }
                 }
             }
         }
@@ -141,6 +138,7 @@ impl FindingCounts {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -224,6 +222,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The first view is let go before the second is looked at, and of a policy that comes meanwhile nothing is said.
+    #[test]
+    fn what_changes_meanwhile_is_kept_from_nobody() {
+        let entries = [("a", DECLARED, "HTTP"), ("b", DECLARED, "HTTP")];
+        let later = Arc::new(snapshot(&entries));
+        let first = Snapshot {
+            policies: Arc::new(PolicySet::built_in()),
+            ..Snapshot::clone(&later)
+        };
+        let (first, asked) = (RefCell::new(Some(Arc::new(first))), Cell::new(0));
+        let weak = Arc::downgrade(first.borrow().as_ref().unwrap());
+        let newest = || {
+            asked.set(asked.get() + 1);
+            // For the names, for the first entry, and the next view for the second.
+            match asked.get() {
+                1 => Arc::clone(first.borrow().as_ref().unwrap()),
+                2 => first.take().unwrap(),
+                _ => {
+                    assert_eq!(weak.strong_count(), 0, "it is kept");
+                    Arc::clone(&later)
+                }
+            }
+        };
+        let counted = count(date(2026, 11, 22), Duration::ZERO, newest).unwrap();
+        assert_eq!(asked.get(), 3);
+        assert_eq!(counted.of("corporate"), None);
     }
 
     #[test]

@@ -100,6 +100,7 @@ pub struct Metrics {
     certificate_not_after: Seconds,
     authority_not_after: Seconds,
     authority_generation: Gauge,
+    certificate_generation: Gauge,
     trusted_authorities: Gauge,
     self_managed_writes: Family<ObjectLabels, Counter>,
     foreign_bundles: Counter,
@@ -145,6 +146,7 @@ impl Default for Metrics {
             certificate_not_after: Seconds::default(),
             authority_not_after: Seconds::default(),
             authority_generation: Gauge::default(),
+            certificate_generation: Gauge::default(),
             trusted_authorities: Gauge::default(),
             self_managed_writes: Family::default(),
             foreign_bundles: Counter::default(),
@@ -267,6 +269,12 @@ impl Metrics {
     pub fn certificate_ends(&self, not_after: i64) {
         // Exact up to 2⁵³ s, 285 million years.
         self.certificate_not_after.set(not_after as f64);
+    }
+
+    /// Notes which authority has signed the serving certificate, by number.
+    pub fn certificate_is_of(&self, generation: u64) {
+        let generation = i64::try_from(generation).unwrap_or(i64::MAX);
+        self.certificate_generation.set(generation);
     }
 
     /// Notes whether what is known of the certificate, and of its authority, is as it should be.

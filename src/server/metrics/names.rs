@@ -130,6 +130,11 @@ impl Metrics {
             &self.authority_generation,
         );
         add.entry(
+            "certificate_generation",
+            "The number of the authority that has signed the certificate in use, if certificates look after themselves",
+            &self.certificate_generation,
+        );
+        add.entry(
             "trusted_authorities",
             "Authorities that the webhook configurations are to trust",
             &self.trusted_authorities,

@@ -79,7 +79,7 @@ pub(super) fn play(plane: &ControlPlane) {
         || (each(&guards, TRUSTED) == [3.0, 3.0]).then_some(()),
     );
     assert_eq!(
-        each(&guards, GENERATION),
+        each(&guards, "tunnelguard_authority_generation"),
         [2.0, 2.0],
         "one more than the backup's"
     );
@@ -151,7 +151,8 @@ fn foreign_change(plane: &ControlPlane, guards: &[Guard; 2]) {
     );
 }
 
-const GENERATION: &str = "tunnelguard_authority_generation";
+/// Of the authority that has signed what a replica serves.
+const GENERATION: &str = "tunnelguard_certificate_generation";
 const TRUSTED: &str = "tunnelguard_trusted_authorities";
 
 fn each(guards: &[Guard; 2], metric: &str) -> [f64; 2] {

@@ -195,7 +195,7 @@ impl<'a> Session<'a> {
     ///
     /// - `audit`: what the audit log has of the requests since it was last shown, with annotations;
     ///   `audit PREFIX`: with those annotations alone;
-    /// - `metrics PREFIX`: by how much the guard's series with that prefix grew since last shown;
+    /// - `metrics PREFIX`: by how much the guard's series with that prefix grew since last shown; `metrics`: from now on;
     /// - `await SERIES VALUE`: waits until the guard's series has that value;
     /// - `readyz`: whether the guard wants reviews;
     /// - `log WORDS`: waits until the guard logs a line with these words, after those that were shown, and
@@ -209,6 +209,7 @@ impl<'a> Session<'a> {
         match words[..] {
             ["audit"] => self.audit.next(&self.stage, ""),
             ["audit", prefix] => self.audit.next(&self.stage, prefix),
+            ["metrics"] => self.count(""),
             ["metrics", prefix] => self.count(prefix),
             ["await", .., value] => {
                 let guard = self.guard.as_ref().expect("a guard that runs");

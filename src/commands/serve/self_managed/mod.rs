@@ -153,7 +153,7 @@ impl SelfManaged {
         let acts = leads || !self.has_certificate(now);
         let seen = self.view.borrow_and_update().seen();
         let outcome = match seen {
-            Some(seen) => self.go_by(&seen, acts, now).await,
+            Some(ref seen) => self.go_by(seen, acts, now).await,
             // Who follows the cluster has told why.
             None => {
                 let why = "the cluster does not tell of its Secret and webhook configurations";
@@ -161,7 +161,9 @@ impl SelfManaged {
                 Ok(())
             }
         };
-        self.metrics.certificate_is_current(outcome.is_ok());
+        let is_known = seen.is_some() || self.has_certificate(now);
+        self.metrics
+            .certificate_is_current(outcome.is_ok() && is_known);
         match outcome {
             Ok(()) => {
                 self.failures = 0;

@@ -54,6 +54,7 @@ impl SelfManaged {
             jitter: RandomState::new().hash_one(()) as f64 / u64::MAX as f64,
         });
         self.metrics.certificate_ends(not_after.unix_timestamp());
+        self.metrics.certificate_is_of(authorities.generation);
         let (not_after, generation) = (rfc3339(not_after), authorities.generation);
         tracing::info!(
             not_after,
