@@ -7,6 +7,7 @@ mod story;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,6 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("lint", |_| lint()),
         test("values", values_make_what_is_taken),
         test("bad_values", |_| bad_values_are_refused()),
+        test("policies", |_| policies_are_read()),
         test("install_yaml", |_| install_yaml_is_rendered()),
         test("pods", pods::are_restricted),
         test("alerts", alerts::fire_when_they_should),
@@ -109,6 +111,32 @@ fn bad_values_are_refused() {
         };
         assert!(said.contains(&row.refused), "{name}: {said}");
     }
+}
+
+/// What the kubelet puts into the directory that `--policy` names is what it reads.
+fn policies_are_read() {
+    let proxy = json!({
+        "name": "corp-squid", "hosts": ["my-company-proxy.com"], "addresses": ["10.20.0.5"], "ports": [3128],
+    });
+    let policies =
+        json!({"corporate": {"mode": "Enforce", "proxies": [proxy]}, "123": {"mode": "Off"}});
+    let rendered = Helm::new().template(&json!({"policies": policies}));
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for object in objects(&rendered.unwrap()) {
+        let data = object["data"].as_object().into_iter().flatten();
+        for (name, text) in data {
+            let text = text.as_str().expect("a text");
+            fs::write(directory.path().join(name), text).expect("a file");
+        }
+    }
+    let mut lint = Command::new(env!("CARGO_BIN_EXE_tunnelguard"));
+    lint.args(["lint", "--policy"]).arg(directory.path());
+    let output = lint.arg(repository("tests/e2e/objects/http.yaml")).output();
+    let said = String::from_utf8(output.expect("it runs").stdout).expect("UTF-8");
+    assert!(
+        said.contains("corp-squid (10.20.0.5:3128, declared by policy corporate)"),
+        "{said}"
+    );
 }
 
 fn install_yaml_is_rendered() {

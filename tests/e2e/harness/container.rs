@@ -39,11 +39,18 @@ impl Container {
         }
     }
 
-    /// The same with a certificate from files, as `certificates.type: files` has it.
+    /// The same with a certificate from files and its authority, with the chart's flags for that.
     pub(crate) fn with_files(mut self, certificate: &Certificate) -> Self {
         self.arguments
             .retain(|argument| argument != "--self-managed");
-        for (flag, name) in [("--tls-cert", "tls.crt"), ("--tls-key", "tls.key")] {
+        // The chart's Service.
+        let name = "--tls-name=tunnelguard.tunnelguard-system.svc";
+        self.arguments.push(name.to_owned());
+        for (flag, name) in [
+            ("--tls-cert", "tls.crt"),
+            ("--tls-key", "tls.key"),
+            ("--tls-ca", "ca.crt"),
+        ] {
             let file = certificate.file(name).display().to_string();
             self.arguments.push(format!("{flag}={file}"));
         }

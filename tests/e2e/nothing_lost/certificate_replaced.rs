@@ -80,7 +80,7 @@ fn replace(scene: &Scene, users: &Users, replicas: &[Guard], new: &Certificate, 
             .sum::<f64>()
     };
     let before = noticed();
-    for file in ["tls.crt", "tls.key"] {
+    for file in ["ca.crt", "tls.crt", "tls.key"] {
         fs::copy(new.file(file), scene.stage.certificate.file(file)).expect("a copy");
     }
     let mut bundle = bundle.to_owned();
