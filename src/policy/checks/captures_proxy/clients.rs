@@ -2,6 +2,7 @@
 //! lets it pass.
 
 use std::cell::OnceCell;
+use std::net::IpAddr;
 
 use crate::mesh::sidecar::{Egress, Sidecar};
 use crate::mesh::simulation::{Blame, IstioVersion};
@@ -21,11 +22,13 @@ pub(super) struct Clients<'s, 'a> {
     sidecars: OnceCell<Vec<&'a Sidecar>>,
 }
 
-/// What hides, and what is hidden: nothing, if nobody took the dial.
+/// What hides, and what is hidden from where it is dialled: nothing, if nobody took the dial, or if what took it
+/// is not exported to the Sidecar's clients.
 #[derive(Clone, Copy)]
 pub(super) struct Hidden<'s> {
     pub(super) sidecar: &'s Sidecar,
     pub(super) by: Option<Blame<'s>>,
+    pub(super) address: IpAddr,
 }
 
 impl<'s, 'a: 's> Clients<'s, 'a> {
@@ -52,20 +55,32 @@ impl<'s, 'a: 's> Clients<'s, 'a> {
     }
 
     /// The same dial behind each of the Sidecars that hide what lets it pass; that of a pod that they select.
+    /// Or behind those to whose clients that is not exported, who owe it to no Sidecar.
     pub(super) fn behind_sidecars(
         &self,
         dial: &Dial,
         by: Option<Blame<'s>>,
+        exported: bool,
     ) -> Vec<(Dial, Hidden<'s>)> {
         let sidecars = self.sidecars.get_or_init(|| self.sidecars()).iter();
-        let hiding = sidecars.filter(|sidecar| self.may_hide(sidecar, dial, by));
+        let is_seen =
+            |sidecar: &Sidecar| by.is_none_or(|by| by.entry.is_visible_from(&sidecar.namespace));
+        let concerned = sidecars.filter(|sidecar| is_seen(sidecar) == exported);
+        let by = by.filter(|_| exported);
+        let hiding = concerned.filter(|sidecar| self.may_hide(sidecar, dial, by));
         let dials = hiding.map(|sidecar| {
+            let address = dial.address;
             let dial = Dial {
                 namespace: sidecar.namespace.clone(),
                 labels: Some(sidecar.selector.clone().unwrap_or_default()),
                 ..dial.clone()
             };
-            (dial, Hidden { sidecar, by })
+            let hidden = Hidden {
+                sidecar,
+                by,
+                address,
+            };
+            (dial, hidden)
         });
         let dials: Vec<_> = dials.take(BEHIND).collect();
         // For what is looked at after them, more than half of what is left stays.

@@ -13,6 +13,7 @@
 //! because the author of this entry is not the one to act.
 
 mod clients;
+mod remedy;
 mod words;
 
 use std::collections::HashSet;
@@ -159,29 +160,41 @@ fn capture<'s>(
 fn behind_sidecar<'s>(
     subject: &'s Subject<'_>,
     clients: &Clients<'s, '_>,
-    passed: Vec<(Dial, Option<Blame<'s>>)>,
+    mut passed: Vec<(Dial, Option<Blame<'s>>)>,
 ) -> Option<Capture<'s>> {
     // Mostly the same entry lets the dials of all namespaces pass.
     let mut known = HashSet::new();
-    let mut passed = passed.into_iter().filter(|(dial, by)| {
+    passed.retain(|(dial, by)| {
         let entry = by.map(|by| std::ptr::from_ref(by.entry));
         known.insert((dial.address, entry))
     });
-    passed.find_map(|(dial, by)| {
-        let mut dials = clients.behind_sidecars(&dial, by).into_iter();
-        dials.find_map(|(dial, hidden)| {
-            let met = subject.foresee(&dial)?;
-            let is_its = met
-                .sidecar()
-                .is_some_and(|sidecar| std::ptr::eq(sidecar, hidden.sidecar));
-            if !is_its || met.outcome == Outcome::Tunnel {
-                return None;
-            }
-            Some(Capture {
-                outcome: lost(subject, &dial)?,
-                hidden: Some(hidden),
-            })
+    // What a Sidecar hides says more than that it is not there at all.
+    [true, false].into_iter().find_map(|exported| {
+        passed.iter().find_map(|(dial, by)| {
+            let dials = clients.behind_sidecars(dial, *by, exported);
+            dials
+                .into_iter()
+                .find_map(|(dial, hidden)| lost_behind(subject, &dial, hidden))
         })
+    })
+}
+
+/// What becomes of a dial behind a Sidecar, if it is lost because of this entry.
+fn lost_behind<'s>(
+    subject: &'s Subject<'_>,
+    dial: &Dial,
+    hidden: Hidden<'s>,
+) -> Option<Capture<'s>> {
+    let met = subject.foresee(dial)?;
+    let is_its = met
+        .sidecar()
+        .is_some_and(|sidecar| std::ptr::eq(sidecar, hidden.sidecar));
+    if !is_its || met.outcome == Outcome::Tunnel {
+        return None;
+    }
+    Some(Capture {
+        outcome: lost(subject, dial)?,
+        hidden: Some(hidden),
     })
 }
 

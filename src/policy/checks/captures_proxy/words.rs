@@ -14,6 +14,7 @@ use crate::policy::subject::Subject;
 use crate::policy::words::{BRIEF_LIST_CHARACTERS, ip_list, protocol_in_words};
 
 use super::clients::Hidden;
+use super::remedy::Remedy;
 use super::{Beside, CHECK, Capture, DIALLED, NAMED};
 
 /// The finding about it.
@@ -38,11 +39,15 @@ pub(super) fn captures(
         Severity::Warning
     };
     let (value, state) = protocol_in_words(port);
+    let remedy = capture
+        .hidden
+        .and_then(|hidden| Remedy::of(subject, hidden));
     let fate = fate(capture.outcome);
     let (behind, brief_behind) = behind(capture.hidden);
     let unless = match (capture.hidden, sees_mesh) {
+        (_, true) => "",
         (None, false) => " unless the proxy has a TCP entry of its own",
-        _ => "",
+        (Some(_), false) => " unless that Sidecar shows another TCP entry for it",
     };
     let (more, brief_more) = match beside.untold {
         true => (
@@ -61,11 +66,18 @@ pub(super) fn captures(
         what: format!(
             "{value} on port {number} is for every destination, so CONNECT through {{proxy}}, which this {what} does not claim, {fate}{behind}{unless}{more}"
         ),
-        edit: edit(port, proxy, what, capture.hidden, beside.several),
+        edit: match &remedy {
+            Some(remedy) => remedy.in_words(),
+            None => edit(port, proxy, what, capture.hidden, beside.several),
+        },
         brief: Brief {
             state,
             fate: format!("CONNECT to {{proxy}}{brief_more} on the same port {fate}{brief_behind}"),
-            edit: brief_edit(port, proxy, capture.hidden, beside.several, sees_mesh),
+            edit: match &remedy {
+                Some(remedy) if sees_mesh => remedy.in_brief(),
+                Some(remedy) => format!("{} if it shows no other", remedy.in_brief()),
+                None => brief_edit(port, proxy, beside.several, sees_mesh),
+            },
         },
         proxies: vec![Concerned {
             proxy: Arc::new(proxy.clone()),
@@ -87,7 +99,7 @@ fn fate(outcome: Outcome) -> &'static str {
 
 /// For whom, and in brief.
 fn behind(hidden: Option<Hidden<'_>>) -> (String, String) {
-    let Some(Hidden { sidecar, by }) = hidden else {
+    let Some(Hidden { sidecar, by, .. }) = hidden else {
         return <_>::default();
     };
     let sidecar = sidecar.called();
@@ -103,13 +115,6 @@ fn behind(hidden: Option<Hidden<'_>>) -> (String, String) {
     )
 }
 
-/// What a Sidecar is to show, so that the entry that protects others protects its clients.
-fn import(hidden: Option<Hidden<'_>>) -> Option<String> {
-    let by = hidden?.by?;
-    let import = format!("{}/{}", by.entry.namespace, by.host);
-    Some(one_line(&import, OBJECT_CHARACTERS))
-}
-
 fn edit(
     port: &Port,
     proxy: &Proxy,
@@ -117,27 +122,19 @@ fn edit(
     hidden: Option<Hidden<'_>>,
     several: bool,
 ) -> String {
-    if let Some(import) = import(hidden) {
-        return format!("Add {import} to the egress hosts of that Sidecar");
-    }
     let cure = match (port.protocol.is_tcp(), several) {
         (true, _) => "Give this entry addresses of its own, or add".to_owned(),
         (false, false) => format!("Leave this {what} and add"),
         (false, true) => format!("Leave this {what} and add one such for each proxy"),
     };
-    format!("{cure}: {}", protective_entry(proxy, port.number))
+    let shown = match hidden {
+        Some(_) => ", where that Sidecar shows it",
+        None => "",
+    };
+    format!("{cure}{shown}: {}", protective_entry(proxy, port.number))
 }
 
-fn brief_edit(
-    port: &Port,
-    proxy: &Proxy,
-    hidden: Option<Hidden<'_>>,
-    several: bool,
-    sees_mesh: bool,
-) -> String {
-    if let Some(import) = import(hidden) {
-        return format!("add {import} to its egress hosts");
-    }
+fn brief_edit(port: &Port, proxy: &Proxy, several: bool, sees_mesh: bool) -> String {
     if port.protocol.is_tcp() {
         return "give this entry addresses".to_owned();
     }

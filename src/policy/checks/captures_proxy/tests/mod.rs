@@ -1,3 +1,4 @@
+mod advice;
 mod sidecars;
 
 use serde_json::json;

@@ -3,20 +3,23 @@
 //!
 //! `networking.istio.io` v1, v1beta1 and v1alpha3 share one schema.
 
+mod import;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::Value;
 
-use super::field::Field;
-use super::host::covers;
-use super::labels::{self, Labels};
-use super::lenient::Problem;
-use super::line::{OBJECT_CHARACTERS, one_line};
-use super::object::{Metadata, is_of_istio};
-use super::protocol::Protocol;
-use super::service_entry::ServiceEntry;
-use super::simulation::OutboundPolicy;
+use crate::mesh::field::Field;
+use crate::mesh::labels::{self, Labels};
+use crate::mesh::lenient::Problem;
+use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
+use crate::mesh::object::{Metadata, is_of_istio};
+use crate::mesh::protocol::Protocol;
+use crate::mesh::service_entry::ServiceEntry;
+use crate::mesh::simulation::OutboundPolicy;
+
+pub use import::Import;
 
 /// Whether an `apiVersion` and `kind` are those of a Sidecar, in any version.
 pub fn is_sidecar(api_version: &str, kind: &str) -> bool {
@@ -76,17 +79,6 @@ pub enum EgressBind {
     At(IpAddr),
     /// On a Unix socket: nobody dials it by IP.
     Socket,
-}
-
-/// One of `hosts`: `namespace/host`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Import {
-    /// `*`, `.` (the client's) or a namespace.
-    namespace: Box<str>,
-    /// A host, or a wildcard.
-    host: Box<str>,
-    /// Written with `~` before the namespace: it hides (Istio 1.31).
-    hides: bool,
 }
 
 impl Sidecar {
@@ -181,19 +173,23 @@ impl Egress {
         client: &str,
         hiding: bool,
     ) -> bool {
-        let about = |import: &&Import| import.is_about(&entry.namespace, client);
-        let covers = |import: &Import| covers(&import.host, host);
-        let mut hidden = self
-            .hosts
-            .iter()
-            .filter(|import| import.hides)
-            .filter(about);
-        let mut shown = self
-            .hosts
-            .iter()
-            .filter(|import| !import.hides)
-            .filter(about);
-        self.has_port_of(entry) && !(hiding && hidden.any(covers)) && shown.any(covers)
+        let shows = || {
+            let mut shown = self.hosts.iter().filter(|import| !import.hides);
+            shown.any(|import| import.covers(entry, host, client))
+        };
+        let hides = || self.hiding(entry, host, client).next().is_some();
+        self.has_port_of(entry) && !(hiding && hides()) && shows()
+    }
+
+    /// What hides a host of an entry from a client in `client`.
+    pub(crate) fn hiding(
+        &self,
+        entry: &ServiceEntry,
+        host: &str,
+        client: &str,
+    ) -> impl Iterator<Item = &Import> {
+        let hiding = self.hosts.iter().filter(|import| import.hides);
+        hiding.filter(move |import| import.covers(entry, host, client))
     }
 
     /// Whether an entry has the port, where only that counts. Not with HTTP_PROXY, which serves every
@@ -279,33 +275,5 @@ impl EgressBind {
             Err(_) if captured => None,
             Err(_) => Some(Self::At(IpAddr::V4(Ipv4Addr::LOCALHOST))),
         })
-    }
-}
-
-impl Import {
-    /// `None` for what has not exactly one slash, which istiod leaves out.
-    fn read(text: &str) -> Option<Self> {
-        let (namespace, host) = text.split_once('/')?;
-        if host.contains('/') {
-            return None;
-        }
-        let hides = namespace.starts_with('~');
-        let namespace = match namespace.trim_start_matches('~') {
-            "" => "*",
-            namespace => namespace,
-        };
-        Some(Self {
-            namespace: namespace.into(),
-            host: host.into(),
-            hides,
-        })
-    }
-
-    fn is_about(&self, namespace: &str, client: &str) -> bool {
-        match &*self.namespace {
-            "*" => true,
-            "." => *namespace == *client,
-            own => *own == *namespace,
-        }
     }
 }
