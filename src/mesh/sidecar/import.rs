@@ -6,7 +6,7 @@ use crate::mesh::host;
 use crate::mesh::service_entry::ServiceEntry;
 
 /// One of `hosts`: `namespace/host`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Import {
     /// `*`, `.` (the client's) or a namespace.
     pub(super) namespace: Box<str>,

@@ -53,7 +53,7 @@ pub struct Outbound {
 }
 
 /// One listener of `spec.egress`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Egress {
     /// `port`: it then is for that port alone, and no other egress listener adds to what it makes.
     pub port: Option<EgressPort>,
@@ -64,7 +64,7 @@ pub struct Egress {
 }
 
 /// `port` of an egress listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EgressPort {
     /// `number`.
     pub number: u16,
@@ -73,7 +73,7 @@ pub struct EgressPort {
 }
 
 /// `bind` and `captureMode` of an egress listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EgressBind {
     /// On this address.
     At(IpAddr),

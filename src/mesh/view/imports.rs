@@ -1,6 +1,7 @@
 //! Sidecars by what they show, so that those that show an entry are found without a look at the others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter;
 use std::sync::Arc;
 
@@ -12,15 +13,17 @@ use super::others::NamespacedName;
 /// How many patterns that cover an entry's hosts are looked up: a host of dots has hundreds.
 const PATTERNS: usize = 256;
 
-/// How many Sidecars are found of an entry: a look at each is about a twentieth of a dial.
-const FOUND: usize = 32;
+/// How many Sidecars are found of an entry, and how often one is come upon on the way: hosts have many in common.
+const FOUND: usize = 256;
+const MET: usize = 4 * FOUND;
 
 /// How many of those whose egress is written alike: what one namespace has beside its Sidecar, such as a TCP
 /// entry of its own, may spare it what befalls the others.
 const ALIKE: usize = 4;
 
-/// Their egress → namespace and name. Most Sidecars of a mesh come from a few templates.
-type ByEgress = BTreeMap<Arc<[Egress]>, BTreeSet<NamespacedName>>;
+/// A hash of their egress → namespace and name, which the hosts of a Sidecar share. Most Sidecars of a mesh come
+/// from a few templates. Two egresses of one hash would count as alike: some of theirs might not be found.
+type ByEgress = BTreeMap<u64, BTreeSet<Arc<NamespacedName>>>;
 
 /// Namespace, or `*` → host, or a wildcard → the Sidecars that show it on every port.
 #[derive(Clone, Debug, Default)]
@@ -30,26 +33,28 @@ impl Imports {
     pub(super) const NONE: Self = Self(BTreeMap::new());
 
     pub(super) fn link(&mut self, sidecar: &Sidecar) {
-        let egress: Arc<[Egress]> = sidecar.egress.as_slice().into();
+        let egress = hash_of(&sidecar.egress);
+        let key = Arc::new((sidecar.namespace.clone(), sidecar.name.clone()));
         for (namespace, host) in shown_by(sidecar) {
             let hosts = self.0.entry(namespace.into()).or_default();
             let by_egress = hosts.entry(host.into()).or_default();
-            let alike = by_egress.entry(egress.clone()).or_default();
-            alike.insert((sidecar.namespace.clone(), sidecar.name.clone()));
+            let alike = by_egress.entry(egress).or_default();
+            alike.insert(key.clone());
         }
     }
 
     pub(super) fn unlink(&mut self, sidecar: &Sidecar) {
+        let egress = hash_of(&sidecar.egress);
         let key = (sidecar.namespace.clone(), sidecar.name.clone());
         for (namespace, host) in shown_by(sidecar) {
             let Some(hosts) = self.0.get_mut(namespace) else {
                 continue;
             };
             if let Some(by_egress) = hosts.get_mut(host) {
-                if let Some(alike) = by_egress.get_mut(sidecar.egress.as_slice()) {
+                if let Some(alike) = by_egress.get_mut(&egress) {
                     alike.remove(&key);
                     if alike.is_empty() {
-                        by_egress.remove(sidecar.egress.as_slice());
+                        by_egress.remove(&egress);
                     }
                 }
                 if by_egress.is_empty() {
@@ -74,18 +79,26 @@ impl Imports {
             return found;
         }
         let patterns = entry.hosts.iter().flat_map(|host| patterns(host));
-        for pattern in patterns.take(PATTERNS) {
-            let by_egress = namespaces.iter().filter_map(|hosts| hosts.get(&*pattern));
-            let alike = by_egress.flat_map(BTreeMap::values);
-            for name in alike.flat_map(|alike| alike.iter().take(ALIKE)) {
-                if found.len() == FOUND {
-                    return found;
-                }
-                found.insert(name);
+        let by_egress = patterns.take(PATTERNS).flat_map(|pattern| {
+            let known = namespaces.iter();
+            known.filter_map(move |hosts| hosts.get(&*pattern))
+        });
+        let alike = by_egress.flat_map(BTreeMap::values);
+        for name in alike.flat_map(|alike| alike.iter().take(ALIKE)).take(MET) {
+            if found.len() == FOUND {
+                break;
             }
+            found.insert(&**name);
         }
         found
     }
+}
+
+/// Computed once for all hosts of a Sidecar: the same in every process, so that the same are found.
+fn hash_of(egress: &[Egress]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    egress.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What a Sidecar shows on every port, each namespace as it is called; nothing where it shows everything, since
@@ -182,7 +195,7 @@ mod tests {
         let found = showing(&imports, "api.test");
         assert_eq!(found.len(), ALIKE + 1, "{found:?}");
         assert!(found.contains(&"b".to_owned()), "{found:?}");
-        for index in 0..100 {
+        for index in 0..300 {
             let own = format!("own-{index}/*");
             imports.link(&sidecar(
                 &format!("c-{index}"),

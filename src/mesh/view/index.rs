@@ -95,6 +95,11 @@ impl MeshView {
     /// Adds a Sidecar, or puts it in the place of the one with the same namespace and name. The first that
     /// gives a port an egress listener of its own costs as much as the entries of that port do.
     pub fn upsert_sidecar(&mut self, sidecar: Sidecar) {
+        // A watch that starts anew delivers every Sidecar again.
+        let known = self.others.sidecar(&sidecar.namespace, &sidecar.name);
+        if known == Some(&sidecar) {
+            return;
+        }
         for listening in OwnPorts::of(&sidecar) {
             if self.own_ports.add(listening) {
                 self.file_all(listening);
