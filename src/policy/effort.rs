@@ -14,6 +14,9 @@ use crate::mesh::service_entry::Resolution;
 /// What there is to spend, in steps of about a nanosecond.
 const ALL: u64 = 20_000_000;
 
+/// A host that a Sidecar shows or hides is compared with another: two short strings and a suffix.
+const IMPORT: u64 = 10;
+
 /// What is left, and what things cost for the entry at hand.
 #[derive(Debug)]
 pub(crate) struct Effort {
@@ -60,6 +63,15 @@ impl Effort {
     pub(crate) fn has_room_for_dials(&self, count: u64) -> bool {
         let left = self.left.get().unwrap_or_default();
         count.saturating_mul(self.dial) <= left / 2
+    }
+
+    /// Pays for comparing what a Sidecar shows and hides, where that is no more than a sixteenth of what is
+    /// left, and neither is a whole look at `look` of them: 40,960 steps for 4,096. So such looks together
+    /// leave 655,360 steps for everything else, about 30 times what an ordinary entry spends.
+    pub(crate) fn spares_imports(&self, count: usize, look: usize) -> bool {
+        let left = self.left.get().unwrap_or_default();
+        let most = (count.max(look) as u64).saturating_mul(IMPORT);
+        most <= left / 16 && self.pay(count as u64 * IMPORT)
     }
 
     /// Whether something could not be paid for.
@@ -233,5 +245,13 @@ mod tests {
         assert!(effort.for_dials(1) && !effort.is_spent());
         assert!(!effort.for_dials(ALL));
         assert!(effort.is_spent() && !effort.for_dials(1) && !effort.for_claim());
+    }
+
+    #[test]
+    fn sidecars_are_looked_at_only_of_what_is_to_spare() {
+        let effort = Effort::new(&entry(1, 1));
+        while effort.spares_imports(4_096, 4_096) {}
+        assert!(effort.left.get().unwrap() >= 600_000 && !effort.spares_imports(1, 4_096));
+        assert!(!effort.is_spent() && effort.for_claim());
     }
 }

@@ -30,6 +30,12 @@ impl<T> Named<T> {
         self.with_place(namespace, name).map(|(_, object)| object)
     }
 
+    /// The objects of a namespace by name, in whatever order they came.
+    pub(super) fn by_name(&self, namespace: &str) -> impl Iterator<Item = &T> {
+        let own = self.0.get(namespace).into_iter();
+        own.flat_map(|own| own.places.values().filter_map(|at| own.objects.get(*at)))
+    }
+
     /// An object, and how many of its namespace came before it.
     pub(super) fn with_place(&self, namespace: &str, name: &str) -> Option<(usize, &T)> {
         let own = self.0.get(namespace)?;

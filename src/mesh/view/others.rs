@@ -86,6 +86,11 @@ impl Others {
         self.sidecars.of(namespace)
     }
 
+    /// The same by name.
+    pub fn sidecars_by_name(&self, namespace: &str) -> impl Iterator<Item = &Sidecar> {
+        self.sidecars.by_name(namespace)
+    }
+
     pub(super) fn sidecar(&self, namespace: &str, name: &str) -> Option<&Sidecar> {
         self.sidecars.get(namespace, name)
     }

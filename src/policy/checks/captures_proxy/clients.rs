@@ -1,7 +1,8 @@
 //! Who else is dialled from, where a dial passes: clients from whom something of their namespace hides what
 //! lets it pass.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::mesh::sidecar::{Egress, Sidecar};
@@ -13,13 +14,26 @@ use super::NAMED;
 
 /// How many Sidecars a dial is made behind, and how many are looked at in search of them.
 const BEHIND: usize = 8;
-const LOOKED_AT: usize = 32;
+const LOOKED_AT: usize = 256;
+
+/// How many of each namespace at least, where those of many are known.
+const OF_A_NAMESPACE: usize = 4;
+
+/// How much of what they show and hide is looked at for one dial: 16 of each.
+const IMPORTS: usize = 16 * LOOKED_AT;
 
 /// The clients that see an entry, and may not see what lets the dials of the others pass.
 pub(super) struct Clients<'s, 'a> {
     subject: &'s Subject<'a>,
     /// The Sidecars that may show them the entry, and not all else.
-    sidecars: OnceCell<Vec<&'a Sidecar>>,
+    sidecars: OnceCell<Sidecars<'a>>,
+    /// Whether some were left out.
+    cut: Cell<bool>,
+}
+
+struct Sidecars<'a> {
+    first: Vec<&'a Sidecar>,
+    are_all: bool,
 }
 
 /// What hides, and what is hidden from where it is dialled: nothing, if nobody took the dial, or if what took it
@@ -36,6 +50,7 @@ impl<'s, 'a: 's> Clients<'s, 'a> {
         Self {
             subject,
             sidecars: OnceCell::new(),
+            cut: Cell::new(false),
         }
     }
 
@@ -62,19 +77,24 @@ impl<'s, 'a: 's> Clients<'s, 'a> {
         by: Option<Blame<'s>>,
         exported: bool,
     ) -> Vec<(Dial, Hidden<'s>)> {
-        let sidecars = self.sidecars.get_or_init(|| self.sidecars()).iter();
-        let is_seen =
-            |sidecar: &Sidecar| by.is_none_or(|by| by.entry.is_visible_from(&sidecar.namespace));
-        let concerned = sidecars.filter(|sidecar| is_seen(sidecar) == exported);
-        let by = by.filter(|_| exported);
-        let hiding = concerned.filter(|sidecar| self.may_hide(sidecar, dial, by));
-        let dials = hiding.map(|sidecar| {
+        if !exported && by.is_none_or(|by| by.entry.is_public()) {
+            return Vec::new();
+        }
+        let hiding = self.hiding(dial, by, exported);
+        // For what is looked at after them, more than half of what is left stays.
+        let effort = &self.subject.effort;
+        if !effort.has_room_for_dials(4 * hiding.len() as u64) {
+            self.cut.set(true);
+            return Vec::new();
+        }
+        let dials = hiding.into_iter().map(|sidecar| {
             let address = dial.address;
             let dial = Dial {
                 namespace: sidecar.namespace.clone(),
                 labels: Some(sidecar.selector.clone().unwrap_or_default()),
                 ..dial.clone()
             };
+            let by = by.filter(|_| exported);
             let hidden = Hidden {
                 sidecar,
                 by,
@@ -82,29 +102,69 @@ impl<'s, 'a: 's> Clients<'s, 'a> {
             };
             (dial, hidden)
         });
-        let dials: Vec<_> = dials.take(BEHIND).collect();
-        // For what is looked at after them, more than half of what is left stays.
+        dials.collect()
+    }
+
+    /// Whether Sidecars were left out since this was asked last.
+    pub(super) fn take_cut(&self) -> bool {
+        self.cut.take()
+    }
+
+    /// The first Sidecars that may hide what lets a dial pass.
+    fn hiding(&self, dial: &Dial, by: Option<Blame<'s>>, exported: bool) -> Vec<&'s Sidecar> {
+        let sidecars = self.sidecars.get_or_init(|| self.sidecars());
         let effort = &self.subject.effort;
-        match effort.has_room_for_dials(4 * dials.len() as u64) {
-            true => dials,
-            false => Vec::new(),
+        let (mut hiding, mut looked_at) = (Vec::new(), 0);
+        if !sidecars.are_all {
+            self.cut.set(true);
         }
+        for sidecar in &sidecars.first {
+            let imports = imports(sidecar, by);
+            if looked_at >= IMPORTS || !effort.spares_imports(imports, IMPORTS) {
+                self.cut.set(true);
+                break;
+            }
+            looked_at += imports;
+            let sees = by.is_none_or(|by| by.entry.is_visible_from(&sidecar.namespace));
+            if sees != exported || !self.may_hide(sidecar, dial, by.filter(|_| exported)) {
+                continue;
+            }
+            if hiding.len() == BEHIND {
+                self.cut.set(true);
+                break;
+            }
+            hiding.push(*sidecar);
+        }
+        hiding
     }
 
     /// An entry for all is looked up by what Sidecars show; of others those that they are for are known.
-    fn sidecars(&self) -> Vec<&'a Sidecar> {
+    fn sidecars(&self) -> Sidecars<'a> {
         let entry = self.subject.entry;
         let others = self.subject.context.mesh.others();
+        let mut first: Vec<&Sidecar> = Vec::new();
         if entry.is_public() {
-            return others.sidecars_showing(entry).take(LOOKED_AT).collect();
+            first.extend(others.sidecars_showing(entry).take(LOOKED_AT));
+            let are_all = first.len() < LOOKED_AT;
+            return Sidecars { first, are_all };
         }
-        let named = entry.export_to.iter().map(|to| match &**to {
+        let hides_from_all = entry.export_to.iter().any(|to| &**to == "~");
+        let named = entry.export_to.iter().filter(|_| !hides_from_all);
+        let named = named.map(|to| match &**to {
             "." => &*entry.namespace,
             own => own,
         });
-        let visible = named.filter(|namespace| entry.is_visible_from(namespace));
-        let sidecars = visible.flat_map(|namespace| others.sidecars(namespace));
-        sidecars.take(LOOKED_AT).collect()
+        let namespaces: BTreeSet<&str> = named
+            .filter(|namespace| !others.sidecars(namespace).is_empty())
+            .collect();
+        let few = (LOOKED_AT / namespaces.len().max(1)).max(OF_A_NAMESPACE);
+        let mut are_all = true;
+        for namespace in namespaces {
+            let mut own = others.sidecars_by_name(namespace);
+            first.extend(own.by_ref().take(few.min(LOOKED_AT - first.len())));
+            are_all &= own.next().is_none();
+        }
+        Sidecars { first, are_all }
     }
 
     /// Whether a Sidecar leaves the port to the entries that it shows, and does not show that one.
@@ -124,4 +184,11 @@ impl<'s, 'a: 's> Clients<'s, 'a> {
         };
         !sidecar.egress.iter().any(shows)
     }
+}
+
+/// How much there is to compare: what the Sidecar lists, and to whom the entry is exported.
+fn imports(sidecar: &Sidecar, by: Option<Blame<'_>>) -> usize {
+    let egress = sidecar.egress.iter();
+    let listed: usize = egress.map(|egress| 1 + egress.hosts.len()).sum();
+    listed + by.map_or(0, |by| by.entry.export_to.len())
 }

@@ -63,6 +63,8 @@ struct Beside {
     several: bool,
     /// Whether there are proxies of which nothing is said, because they are too many.
     untold: bool,
+    /// Whether there are Sidecars that nothing was dialled behind, for the same reason.
+    cut: bool,
 }
 
 /// Looks at one entry, or at one Service.
@@ -91,6 +93,7 @@ pub(crate) fn run(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             several: captured.len() > 1,
             // Of what an entry cannot pay for TG000 speaks.
             untold: !subject.is_cut_short() && strangers.next().is_some(),
+            cut: clients.take_cut() && !subject.is_cut_short(),
         };
         findings.extend(
             captured

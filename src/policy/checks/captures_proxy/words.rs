@@ -49,15 +49,7 @@ pub(super) fn captures(
         (None, false) => " unless the proxy has a TCP entry of its own",
         (Some(_), false) => " unless that Sidecar shows another TCP entry for it",
     };
-    let (more, brief_more) = match beside.untold {
-        true => (
-            format!(
-                "; there may be more, since at most {DIALLED} proxies of a port are tried and {NAMED} told"
-            ),
-            " and perhaps more",
-        ),
-        false => (String::new(), ""),
-    };
+    let (more, brief_more) = more(beside);
     Finding {
         check: CHECK.id,
         severity,
@@ -86,6 +78,22 @@ pub(super) fn captures(
         }],
         fix: None,
     }
+}
+
+/// What else there may be, and in brief.
+fn more(beside: Beside) -> (String, &'static str) {
+    let told = format!("at most {DIALLED} proxies of a port are tried and {NAMED} told");
+    let behind = "not every Sidecar is looked behind";
+    let since = match (beside.untold, beside.cut) {
+        (false, false) => return (String::new(), ""),
+        (true, false) => told,
+        (false, true) => behind.to_owned(),
+        (true, true) => format!("{told}, and {behind}"),
+    };
+    (
+        format!("; there may be more, since {since}"),
+        " and perhaps more",
+    )
 }
 
 fn fate(outcome: Outcome) -> &'static str {

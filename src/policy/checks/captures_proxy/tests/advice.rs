@@ -1,6 +1,6 @@
 //! What is to be done about a Sidecar behind which a proxy is captured.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::mesh::simulation::{IstioVersion, OutboundPolicy};
 use crate::mesh::{MeshView, Sidecar};
@@ -18,15 +18,25 @@ spec: {hosts: [other.corp], addresses: [10.20.0.6], ports: [{number: 3129, name:
 
 /// The findings about the first of some entries, beside one Sidecar in `b`.
 fn found(documents: &[&str], hosts: &[&str], adapt: impl FnOnce(&mut Context<'_>)) -> Vec<Finding> {
+    let sidecar = json!({
+        "metadata": {"name": "default", "namespace": "b"}, "spec": {"egress": [{"hosts": hosts}]},
+    });
+    found_beside(documents, &[sidecar], adapt)
+}
+
+fn found_beside(
+    documents: &[&str],
+    sidecars: &[Value],
+    adapt: impl FnOnce(&mut Context<'_>),
+) -> Vec<Finding> {
     let all = entries(&documents.join("\n---\n"));
     let mut mesh = MeshView::new();
     for entry in &all {
         mesh.upsert(entry.clone());
     }
-    let sidecar = Sidecar::read(&json!({
-        "metadata": {"name": "default", "namespace": "b"}, "spec": {"egress": [{"hosts": hosts}]},
-    }));
-    mesh.upsert_sidecar(sidecar.unwrap());
+    for sidecar in sidecars {
+        mesh.upsert_sidecar(Sidecar::read(sidecar).unwrap());
+    }
     let policies = policies();
     let mut context = context(&policies, &mesh, OutboundPolicy::default());
     adapt(&mut context);
@@ -119,4 +129,26 @@ fn where_not_all_is_seen_the_sidecar_may_show_another() {
         findings[0].brief.edit,
         "add egress/other.corp to its egress hosts if it shows no other"
     );
+}
+
+/// Those that hide nothing do not keep one that does from being found, in whatever order they came.
+#[test]
+fn one_of_many_that_differ_is_found() {
+    let sidecar = |index| {
+        let egress = if index == 99 { "b" } else { "egress" };
+        let own = format!("own-{index}/*");
+        let hosts = ["a/*".to_owned(), format!("{egress}/*"), own];
+        let name = format!("s-{index:03}");
+        json!({"metadata": {"name": name, "namespace": "b"}, "spec": {
+            "workloadSelector": {"labels": {"app": name}}, "egress": [{"hosts": hosts}],
+        }})
+    };
+    let mut sidecars: Vec<Value> = (0..100).map(sidecar).collect();
+    for _ in 0..2 {
+        let findings = found_beside(&[API, PROTECTS], &sidecars, |_| {});
+        let message = findings[0].message();
+        assert!(message.contains("Sidecar b/s-099"), "{message}");
+        assert!(!message.contains("there may be more"), "{message}");
+        sidecars.reverse();
+    }
 }
