@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::support::{repository, text_of};
 
@@ -69,24 +69,45 @@ fn the_schema_knows_no_more() {
     }
 }
 
-/// A policy among the values has the fields of the definition.
+/// A policy among the values is what the definition describes. How many of something there may be is not said: a file
+/// may have more than an object.
 #[test]
-fn policies_have_their_fields() {
+fn policies_are_those_of_the_definition() {
     let schema = schema_of("policies").expect("policies");
-    let fields = |properties: &Value| -> BTreeSet<String> {
-        properties
-            .as_object()
-            .expect("fields")
-            .keys()
-            .cloned()
-            .collect()
-    };
-    let taken = fields(&schema["additionalProperties"]["properties"]);
     let text = text_of("manifests/chart/files/connectproxypolicy-crd.yaml");
     let definition: Value = serde_saphyr::from_str(&text).unwrap();
-    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
-    let defined = fields(definition.pointer(spec).expect("a spec"));
-    assert_eq!(taken, defined, "values.schema.json: policies");
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+    let expected = as_values(definition.pointer(spec).expect("a spec"));
+    assert!(
+        schema["additionalProperties"] == expected,
+        "values.schema.json: policies are to be {expected:#}"
+    );
+}
+
+/// The part of a definition's schema that values are held to.
+fn as_values(defined: &Value) -> Value {
+    let mut schema = Map::new();
+    for (word, value) in defined.as_object().expect("a schema") {
+        let value = match word.as_str() {
+            "type" | "enum" | "required" | "minItems" => value.clone(),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "they are ports and prefixes"
+            )]
+            "minimum" | "maximum" => (value.as_f64().expect("a number") as i64).into(),
+            "items" | "additionalProperties" => as_values(value),
+            "properties" => {
+                schema.insert("additionalProperties".to_owned(), false.into());
+                let properties = value.as_object().expect("properties").iter();
+                properties
+                    .map(|(name, schema)| (name.clone(), as_values(schema)))
+                    .collect()
+            }
+            _ => continue,
+        };
+        schema.insert(word.clone(), value);
+    }
+    schema.into()
 }
 
 #[test]

@@ -5,7 +5,7 @@ Everything is called tunnelguard, whatever the release: the documentation, the c
 
 {{- define "tunnelguard.selector" -}}
 app.kubernetes.io/name: tunnelguard
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* Of [the root, the component]: by the latter parts of install.yaml are applied (../../README.md). */}}
@@ -33,6 +33,15 @@ app.kubernetes.io/part-of: tunnelguard
 {{- if ne .Values.certificates.type "self-managed" }}{{ .Values.certificates.secretName }}{{ end }}
 {{- end }}
 
+{{/* The ConfigMap with whom the API server trusts, where that is not beside the certificate. */}}
+{{- define "tunnelguard.authorities" -}}
+{{- if eq .Values.certificates.type "openshift" -}}
+{name: openshift-service-ca.crt, items: [{key: service-ca.crt, path: ca.crt}]}
+{{- else if and (eq .Values.certificates.type "files") .Values.certificates.caBundle -}}
+{name: tunnelguard-authorities}
+{{- end }}
+{{- end }}
+
 {{/* What both webhook configurations say of themselves. */}}
 {{- define "tunnelguard.webhookMetadata" -}}
 name: tunnelguard  # both configurations have it, so that one command removes them
@@ -55,7 +64,7 @@ annotations:
 {{- $root := index . 0 -}}
 service:
   name: tunnelguard
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   port: 443
   path: {{ index . 1 }}
 {{- if and (eq $root.Values.certificates.type "files") $root.Values.certificates.caBundle }}

@@ -54,11 +54,24 @@ impl Helm {
     /// # Errors
     /// What Helm says about them.
     pub(super) fn template(&self, values: &Value) -> Result<String, String> {
+        self.template_as("tunnelguard", NAMESPACE, values)
+    }
+
+    /// The same under other names.
+    ///
+    /// # Errors
+    /// What Helm says about them.
+    pub(super) fn template_as(
+        &self,
+        release: &str,
+        namespace: &str,
+        values: &Value,
+    ) -> Result<String, String> {
         let file = self.home.path().join("values.json");
         fs::write(&file, values.to_string()).expect("a file");
-        let mut command = self.command(["template", "tunnelguard", "manifests/chart"]);
+        let mut command = self.command(["template", release, "manifests/chart"]);
         let output = command
-            .args(["--namespace", NAMESPACE, "--values"])
+            .args(["--namespace", namespace, "--values"])
             .arg(&file);
         printed(output.output().expect("Helm runs"))
     }

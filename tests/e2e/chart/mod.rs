@@ -38,6 +38,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("values", values_make_what_is_taken),
         test("bad_values", |_| bad_values_are_refused()),
         test("policies", |_| policies_are_read()),
+        test("numbers", |_| numbers_are_names()),
         test("install_yaml", |_| install_yaml_is_rendered()),
         test("pods", pods::are_restricted),
         test("alerts", alerts::fire_when_they_should),
@@ -137,6 +138,31 @@ fn policies_are_read() {
         said.contains("corp-squid (10.20.0.5:3128, declared by policy corporate)"),
         "{said}"
     );
+}
+
+/// A release and a namespace may be called what YAML would read as a number.
+fn numbers_are_names() {
+    let helm = Helm::new();
+    for kind in ["self-managed", "cert-manager", "openshift"] {
+        let values = json!({
+            "certificates": {"type": kind},
+            "createNamespace": true,
+            "policies": {"corporate": {"mode": "Audit"}},
+            "networkPolicy": {"enabled": true},
+            "monitoring": {
+                "serviceMonitor": {"enabled": true},
+                "prometheusRule": {"enabled": true},
+                "dashboard": {"enabled": true},
+            },
+        });
+        let rendered = helm.template_as("123", "456", &values).unwrap();
+        let written = objects(&rendered);
+        assert!(written.len() > 15, "{}", written.len());
+        for object in written {
+            assert!(!object.to_string().contains(":123"), "a number: {object}");
+            assert!(!object.to_string().contains(":456"), "a number: {object}");
+        }
+    }
 }
 
 fn install_yaml_is_rendered() {
