@@ -15,6 +15,9 @@ use super::{Observation, State, duration};
 
 const SUBJECT: &str = "caBundle";
 
+/// The most days before its end at which an authority has to be renewed.
+const LATE_DAYS: i64 = 30;
+
 /// One authority's certificate.
 struct Authority {
     der: Vec<u8>,
@@ -110,8 +113,7 @@ fn trusted(whose: &str, bundle: &[u8], facts: &Facts, installed: &Installed) -> 
         return failed(&fault);
     }
     let left = last.ends - now;
-    // Whoever renews by itself does so after two thirds of a life, as this guard and cert-manager do.
-    if left < (last.ends - last.begins) / 10 {
+    if left < late(last) {
         return failed(&format!(
             "ends in {} ({last_day}): it was not renewed in time",
             duration(left)
@@ -128,6 +130,13 @@ fn trusted(whose: &str, bundle: &[u8], facts: &Facts, installed: &Installed) -> 
     };
     let told = format!("{whose}{more}valid until {last_day}{secret}");
     Observation::ok(SUBJECT, &told)
+}
+
+/// How long before its end an authority should have been renewed. Whoever renews by itself does so after two thirds
+/// of a life, as this guard and cert-manager do. An authority of ten years is renewed by people, who need no year.
+fn late(authority: &Authority) -> i64 {
+    let life = authority.ends - authority.begins;
+    (life / 10).min(LATE_DAYS * 86_400)
 }
 
 /// Every certificate of a bundle.

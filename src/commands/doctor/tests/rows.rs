@@ -197,6 +197,16 @@ pub(super) const ROWS: &[Row] = &[
         &["FAIL caBundle: ends in 2 days"],
     ),
     (
+        "an authority of ten years that has a year left",
+        |facts| trust(facts, authority(-3290, 3650).as_bytes()),
+        &[],
+    ),
+    (
+        "an authority of ten years that has a month left, less a day",
+        |facts| trust(facts, authority(-3621, 3650).as_bytes()),
+        &["FAIL caBundle: ends in 29 days"],
+    ),
+    (
         "an authority that lives for a day",
         |facts| trust(facts, authority(0, 1).as_bytes()),
         &[],
