@@ -56,7 +56,8 @@ fn entries(facts: &Facts) -> Observation {
 }
 
 fn definition(facts: &Facts) -> Observation {
-    const REMEDY: &str = "tunnelguard crd | kubectl apply --server-side -f -";
+    // Forced, for what somebody edited is theirs, and what Helm once wrote is Helm's: a conflict.
+    const REMEDY: &str = "helm upgrade; where Helm did not install it: tunnelguard crd | kubectl apply --server-side --force-conflicts -f -";
     let found = match &facts.definition {
         Seen::Found(found) => found,
         Seen::Untold(why) => return Observation::unchecked(DEFINITION, why),

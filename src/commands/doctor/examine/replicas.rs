@@ -5,7 +5,7 @@ use k8s_openapi::api::coordination::v1::LeaseSpec;
 use crate::commands::doctor::Installed;
 use crate::commands::doctor::facts::{Facts, Seen, Webhook};
 use crate::commands::doctor::rights::Right;
-use crate::commands::doctor::shipped::REMEDY;
+use crate::commands::doctor::shipped;
 use crate::mesh::line::one_line;
 
 use super::{Observation, duration};
@@ -53,7 +53,9 @@ fn rights(facts: &Facts, installed: &Installed) -> Observation {
         named += &format!(", and {} more", missing.len() - NAMED);
     }
     let told = format!("ServiceAccount {namespace}/{service_account} may not {named}");
-    Observation::failed(SUBJECT, &told, REMEDY)
+    // A Secret of another name has to be named again in the Role.
+    let remedy = shipped::remedy("rbac", "every name in the roles is the default again");
+    Observation::failed(SUBJECT, &told, remedy)
 }
 
 /// Whether the guard makes its certificates itself: it has, or nobody else did.

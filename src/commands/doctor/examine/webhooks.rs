@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::commands::doctor::Installed;
 use crate::commands::doctor::facts::{Configuration, Facts, Seen, Webhook};
-use crate::commands::doctor::shipped::{self, REMEDY};
+use crate::commands::doctor::shipped;
 
 use super::Observation;
 
@@ -167,5 +167,7 @@ fn is_empty(selector: &LabelSelector) -> bool {
 }
 
 fn remedy() -> String {
-    format!("{REMEDY}, and see that the caBundle is there")
+    let loses = "failurePolicy, port and what else was chosen are the defaults again";
+    let remedy = shipped::remedy("webhooks", loses);
+    format!("{remedy}\nthen see that the caBundle is there")
 }
