@@ -120,6 +120,8 @@ impl Cluster {
         );
         let lease =
             format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/tunnelguard");
+        // The chart has one name for it everywhere.
+        let deployment = format!("/apis/apps/v1/namespaces/{namespace}/deployments/tunnelguard");
         let mutating = format!("{REGISTRATION}/mutatingwebhookconfigurations/{configuration}");
         let validating = format!("{REGISTRATION}/validatingwebhookconfigurations/{configuration}");
         let slices: Seen<List<_>> = self.get(&slices).await?;
@@ -136,6 +138,7 @@ impl Cluster {
                 .await?,
             mutating: self.get(&mutating).await?,
             validating: self.get(&validating).await?,
+            deployment: self.get(&deployment).await?,
             authority: self.get(&format!("{own}/secrets/{ca_secret}")).await?,
             service: self.get(&format!("{own}/services/{service}")).await?,
             slices: slices.map(|list| list.items),

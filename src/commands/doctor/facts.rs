@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     MatchCondition, RuleWithOperations, WebhookClientConfig,
 };
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -62,7 +63,9 @@ pub(super) struct Facts {
     pub(super) policy_files: Seen<ConfigMap>,
     pub(super) mutating: Seen<Configuration>,
     pub(super) validating: Seen<Configuration>,
-    /// Of the authority that the guard made itself, if it did.
+    /// Of the replicas, as the chart calls it.
+    pub(super) deployment: Seen<Deployment>,
+    /// Of the authority that the guard made itself, if it ever did.
     pub(super) authority: Seen<Secret>,
     pub(super) service: Seen<Service>,
     pub(super) slices: Seen<Vec<EndpointSlice>>,
@@ -123,6 +126,20 @@ pub(super) struct Webhook {
 }
 
 impl Facts {
+    /// Whether the guard is told to make its certificates itself; none where its Deployment cannot be seen. The
+    /// Secret does not tell, for it outlives that.
+    pub(super) fn is_self_managed(&self) -> Option<bool> {
+        let deployment = self.deployment.found()?;
+        let pods = deployment.spec.as_ref()?.template.spec.as_ref()?;
+        let mut arguments = pods
+            .containers
+            .iter()
+            .flat_map(|container| [&container.command, &container.args])
+            .flatten()
+            .flatten();
+        Some(arguments.any(|argument| argument == "--self-managed"))
+    }
+
     /// A webhook of either configuration.
     pub(super) fn webhook(&self, name: &str) -> Option<&Webhook> {
         let configurations = [&self.mutating, &self.validating].into_iter();

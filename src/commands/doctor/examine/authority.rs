@@ -124,6 +124,9 @@ fn trusted(whose: &str, bundle: &[u8], facts: &Facts, installed: &Installed) -> 
         count => format!("{count} authorities, the last "),
     };
     let secret = match &facts.authority {
+        Seen::Found(_) if is_left_over(facts) => {
+            format!("; Secret {} is left over", installed.ca_secret)
+        }
         Seen::Found(_) => format!("; Secret {} is in it", installed.ca_secret),
         Seen::Absent => String::new(),
         Seen::Untold(why) => format!("; not compared with a Secret: {why}"),
@@ -171,10 +174,15 @@ fn last_day(authorities: &[Authority]) -> String {
     )
 }
 
+/// Whether the guard once made its certificates, and does no more: Helm does not delete the Secret.
+fn is_left_over(facts: &Facts) -> bool {
+    facts.is_self_managed() == Some(false)
+}
+
 /// What is wrong about the authority that the guard made itself, if it did. The one that signs has to be among
 /// them: those that the Secret has before and after it sign nothing that is served.
 fn own_fault(trusted: &[Authority], facts: &Facts, installed: &Installed) -> Option<String> {
-    let kept = facts.authority.found()?;
+    let kept = facts.authority.found().filter(|_| !is_left_over(facts))?;
     let secret = &installed.ca_secret;
     let Some(own) = signing(kept) else {
         return Some(format!(
@@ -200,7 +208,7 @@ fn remedy(facts: &Facts, installed: &Installed) -> String {
     } = installed;
     match &facts.authority {
         // It is the leader that writes it.
-        Seen::Found(_) => format!(
+        Seen::Found(_) if !is_left_over(facts) => format!(
             "the leader puts it right: kubectl logs -n {namespace} -l app.kubernetes.io/name=tunnelguard"
         ),
         _ => format!(

@@ -58,13 +58,16 @@ fn rights(facts: &Facts, installed: &Installed) -> Observation {
     Observation::failed(SUBJECT, &told, remedy)
 }
 
-/// Whether the guard makes its certificates itself: it has, or nobody else did.
+/// Whether the guard makes its certificates itself: it is told to; where nobody sees what it is told, it has, or
+/// nobody else did.
 fn looks_after_certificates(facts: &Facts) -> bool {
     let configurations = [facts.mutating.found(), facts.validating.found()];
     let configurations = configurations.into_iter().flatten();
     let mut webhooks = configurations.flat_map(|configuration| &configuration.webhooks);
     let is_unset = |webhook: &Webhook| webhook.client_config.ca_bundle.is_none();
-    facts.authority.found().is_some() || webhooks.any(is_unset)
+    facts
+        .is_self_managed()
+        .unwrap_or_else(|| facts.authority.found().is_some() || webhooks.any(is_unset))
 }
 
 fn lease(facts: &Facts, installed: &Installed) -> Observation {

@@ -66,6 +66,7 @@ pub(super) fn healthy() -> Facts {
         policy_files: Seen::Absent,
         mutating: Seen::Found(configuration("MutatingWebhookConfiguration")),
         validating: Seen::Found(configuration("ValidatingWebhookConfiguration")),
+        deployment: Seen::Found(object(of_kind("Deployment"))),
         authority: Seen::Absent,
         service: Seen::Found(object(
             json!({"spec": {"clusterIP": "10.0.0.9", "ports": [{"port": 443}]}}),
@@ -101,8 +102,33 @@ pub(super) fn object<T: DeserializeOwned>(value: Value) -> T {
 }
 
 fn configuration(kind: &str) -> Configuration {
+    object(of_kind(kind))
+}
+
+fn of_kind(kind: &str) -> Value {
     let shipped = shipped(&[kind]).into_iter().next();
-    object(shipped.expect("it is shipped"))
+    shipped.expect("it is shipped")
+}
+
+/// Has the certificate come from elsewhere, as the chart does where its type is another than `self-managed`.
+pub(super) fn certificate_from_elsewhere(facts: &mut Facts) {
+    let Seen::Found(deployment) = &mut facts.deployment else {
+        panic!("there is one");
+    };
+    let pods = deployment
+        .spec
+        .as_mut()
+        .and_then(|spec| spec.template.spec.as_mut());
+    for container in &mut pods.expect("a Pod").containers {
+        let arguments = container.args.iter_mut().flatten();
+        for argument in arguments.filter(|argument| *argument == "--self-managed") {
+            *argument = "--tls-cert=tls.crt".to_owned();
+        }
+    }
+    // Helm takes the roles away, and leaves the Secret.
+    for (right, allowed) in &mut facts.rights {
+        *allowed = Seen::Found(!right.for_certificates);
+    }
 }
 
 pub(super) fn slice<T: DeserializeOwned>(ready: bool) -> T {

@@ -1,5 +1,6 @@
 //! A healthy install, and one thing wrong with it at a time.
 
+mod authority_rows;
 mod healthy;
 mod rows;
 
@@ -12,13 +13,14 @@ use super::attempts::{Attempt, Reaction, attempts};
 use super::examine::{Observation, State, examine};
 use super::facts::{Answer, Seen, Tried};
 use super::rights::rights;
+use authority_rows::AUTHORITY_ROWS;
 use healthy::{answer, as_expected, healthy, installed, object, policy};
 use rows::ROWS;
 
 #[test]
 fn one_thing_wrong_is_one_thing_said() {
     let healthy = healthy();
-    for (name, breaks, expected) in ROWS {
+    for (name, breaks, expected) in ROWS.iter().chain(AUTHORITY_ROWS) {
         let mut facts = healthy.clone();
         breaks(&mut facts);
         let tried = attempts(&facts, &installed());
