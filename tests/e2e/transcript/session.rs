@@ -281,7 +281,6 @@ impl<'a> Session<'a> {
             if let Some(value) = line[field].as_str() {
                 // Another one in every run.
                 let value = value.replace(&address, "ADDRESS");
-                let value = without_versions(&value);
                 printed += &format!("\n  {field}: {value}");
             }
         }
@@ -304,16 +303,6 @@ impl<'a> Session<'a> {
         }
         printed
     }
-}
-
-/// `too old resource version: 260 (264)` with other numbers in every run.
-fn without_versions(text: &str) -> String {
-    const BEFORE: &str = "resource version: ";
-    let Some((before, versions)) = text.split_once(BEFORE) else {
-        return text.to_owned();
-    };
-    let rest = versions.split_once(')').map_or("", |(_, rest)| rest);
-    format!("{before}{BEFORE}VERSION (VERSION){rest}")
 }
 
 /// Copies the files of a directory.
