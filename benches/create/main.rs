@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use harness::manifests::{component, text_of};
 use harness::{
     CelPolicies, ControlPlane, FailurePolicy, Guard, Repair, Stage, Writer, await_some, one_thread,
     repository,
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let plane = ControlPlane::start(&binary);
+    plane.apply(&text_of(&component("namespace")));
     let mut report = Report::default();
     for round in 0..ROUNDS {
         // The order turns, so that none is always after the same.

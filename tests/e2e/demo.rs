@@ -16,6 +16,7 @@ use std::process::{Command, ExitCode};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use harness::manifests::{component, text_of};
 use harness::{Container, ControlPlane, FailurePolicy, Guard, Stage, repository};
 
 /// What is shown: why, and what is typed.
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
 
     println!("Starting etcd and kube-apiserver …");
     let plane = ControlPlane::start(&binary);
+    plane.apply(&text_of(&component("namespace")));
     println!("Starting tunnelguard behind a Service …\n");
     let stage = Stage::new(&plane, "default");
     plane.apply(NAMESPACES);

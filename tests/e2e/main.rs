@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         eprintln!("these tests need a kube-apiserver: run `make e2e`, which builds one");
         return ExitCode::FAILURE;
     };
-    let plane = ControlPlane::start_empty(&binary);
+    let plane = ControlPlane::start(&binary);
     chart::install_on_an_empty_cluster(&plane);
     run(&arguments, tests, Some(&Arc::new(plane)))
 }

@@ -83,32 +83,23 @@ impl MeshKind {
 
     /// What is kept of an object of this kind; nothing where it decides nothing.
     pub fn read(self, object: DynamicObject) -> Reading<MeshObject> {
+        self.kept(object).map_err(|problem| problem.to_string())
+    }
+
+    fn kept(self, object: DynamicObject) -> Result<Option<MeshObject>, Problem> {
         let name = NamespacedName::of(&object.metadata);
         let object = value(object);
-        let read = match self {
-            Self::ServiceEntry => read_entry(object).map(MeshObject::ServiceEntry).map(Some),
-            Self::DestinationRule => {
-                let rule = DestinationRule::read(&object);
-                rule.map(MeshObject::DestinationRule).map(Some)
-            }
-            Self::Sidecar => {
-                let sidecar = Sidecar::read(&object);
-                sidecar.map(MeshObject::Sidecar).map(Some)
-            }
-            Self::WorkloadEntry => {
-                let workload = WorkloadEntry::read(&object);
-                workload.map(MeshObject::WorkloadEntry).map(Some)
-            }
-            Self::Service => {
-                let service = read_service(&object);
-                service.map(|service| service.map(MeshObject::Service))
-            }
+        Ok(Some(match self {
+            Self::ServiceEntry => MeshObject::ServiceEntry(read_entry(object)?),
+            Self::DestinationRule => MeshObject::DestinationRule(DestinationRule::read(&object)?),
+            Self::Sidecar => MeshObject::Sidecar(Sidecar::read(&object)?),
+            Self::WorkloadEntry => MeshObject::WorkloadEntry(WorkloadEntry::read(&object)?),
+            Self::Service => return Ok(read_service(&object)?.map(MeshObject::Service)),
             Self::EndpointSlice => {
-                let slice = EndpointSlice::read(&object);
-                slice.map(|slice| slice.map(|slice| MeshObject::EndpointSlice(name, slice)))
+                let slice = EndpointSlice::read(&object)?;
+                return Ok(slice.map(|slice| MeshObject::EndpointSlice(name, slice)));
             }
-        };
-        read.map_err(|problem| problem.to_string())
+        }))
     }
 }
 

@@ -216,6 +216,11 @@ impl Egress {
         }
     }
 
+    /// Whether it leaves the ports to what it shows, and may listen on an address.
+    pub(crate) fn may_show_at(&self, address: IpAddr) -> bool {
+        self.port.is_none() && self.may_listen_on(address)
+    }
+
     /// Whether each host that it shows is named, be it any namespace's.
     pub(crate) fn shows_exact_hosts(&self) -> bool {
         let mut hosts = self.shown_hosts();

@@ -84,6 +84,12 @@ impl IstioVersion {
     /// 1.31, of 2026-08.
     pub const NEWEST: Self = Self(31);
 
+    /// Whether an import with `~` may hide what another shows (`pilot/pkg/model/sidecar.go`): of the two measured
+    /// versions in the newer one, between them perhaps.
+    pub(crate) fn may_hide_imports(self) -> bool {
+        self > Self::OLDEST
+    }
+
     /// The 31 of 1.31.
     pub fn minor(self) -> u8 {
         self.0

@@ -273,8 +273,7 @@ impl Metrics {
 
     /// Notes which authority has signed the serving certificate, by number.
     pub fn certificate_is_of(&self, generation: u64) {
-        let generation = i64::try_from(generation).unwrap_or(i64::MAX);
-        self.certificate_generation.set(generation);
+        self.certificate_generation.set(signed(generation));
     }
 
     /// Notes whether what is known of the certificate, and of its authority, is as it should be.
@@ -286,8 +285,7 @@ impl Metrics {
 
     /// Notes who signs, by number, when that authority ends, as a Unix time, and how many are trusted.
     pub fn trusts(&self, generation: u64, authorities: usize, not_after: i64) {
-        let generation = i64::try_from(generation).unwrap_or(i64::MAX);
-        self.authority_generation.set(generation);
+        self.authority_generation.set(signed(generation));
         self.trusted_authorities.set(signed(authorities));
         self.authority_not_after.set(not_after as f64);
     }
@@ -325,8 +323,8 @@ impl Metrics {
     }
 }
 
-fn signed(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+fn signed(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }
 
 fn set(gauges: &Family<Label, Gauge>, kind: &'static str, count: usize) {

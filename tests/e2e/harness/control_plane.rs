@@ -29,7 +29,6 @@ const DEVELOPERS: &str = r#"
   subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: developers}]}
 "#;
 
-const NAMESPACE: &str = "{apiVersion: v1, kind: Namespace, metadata: {name: tunnelguard-system}}";
 
 /// A kube-apiserver with Istio's CRDs, which ends with this value.
 pub(crate) struct ControlPlane {
@@ -40,24 +39,12 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts it with the guard's namespace.
-    ///
-    /// # Panics
-    /// If it does not come up.
-    // Of those that share this file, the tests have the chart make the namespace.
-    #[allow(dead_code)]
-    pub(crate) fn start(binary: &OsStr) -> Self {
-        let plane = Self::start_empty(binary);
-        plane.apply(NAMESPACE);
-        plane
-    }
-
     /// Starts it from the binary that `make control-plane` builds, and waits until it serves. Of the guard there is
     /// nothing.
     ///
     /// # Panics
     /// If it does not come up.
-    pub(crate) fn start_empty(binary: &OsStr) -> Self {
+    pub(crate) fn start(binary: &OsStr) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(binary);
         command.arg("--dir").arg(directory.path());

@@ -29,6 +29,7 @@ use tokio::runtime::Runtime;
 use tunnelguard::mesh::Dial;
 use tunnelguard::mesh::simulation::{IstioVersion, OutboundPolicy};
 
+use crate::harness::manifests::{component, text_of};
 use crate::harness::{Answer, ControlPlane, one_thread};
 use crate::text;
 pub(crate) use child::Child;
@@ -76,6 +77,7 @@ impl Site {
         let runtime = one_thread();
         let (trust, authority) = runtime.block_on(proxies::serve());
         let plane = ControlPlane::start(control_plane);
+        plane.apply(&text_of(&component("namespace")));
         plane.apply(SETUP);
         let client = runtime.block_on(plane.client("admin"));
         Self {

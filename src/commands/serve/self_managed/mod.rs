@@ -152,8 +152,8 @@ impl SelfManaged {
         let now = OffsetDateTime::now_utc();
         let acts = leads || !self.has_certificate(now);
         let seen = self.view.borrow_and_update().seen();
-        let outcome = match seen {
-            Some(ref seen) => self.go_by(seen, acts, now).await,
+        let outcome = match &seen {
+            Some(seen) => self.go_by(seen, acts, now).await,
             // Who follows the cluster has told why.
             None => {
                 let why = "the cluster does not tell of its Secret and webhook configurations";

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::mesh::sidecar::{Egress, Sidecar};
-use crate::mesh::simulation::{Blame, IstioVersion};
+use crate::mesh::simulation::Blame;
 use crate::mesh::{Dial, Mesh};
 use crate::policy::subject::Subject;
 
@@ -176,10 +176,9 @@ impl<'s, 'a: 's> Clients<'s, 'a> {
         let Some(by) = by else {
             return true;
         };
-        let hiding = self.subject.context.environment.version > IstioVersion::OLDEST;
+        let hiding = self.subject.context.environment.version.may_hide_imports();
         let shows = |egress: &Egress| {
-            egress.port.is_none()
-                && egress.may_listen_on(dial.address)
+            egress.may_show_at(dial.address)
                 && egress.imports(by.entry, by.host, &sidecar.namespace, hiding)
         };
         !sidecar.egress.iter().any(shows)

@@ -2,7 +2,7 @@
 
 use crate::mesh::line::{OBJECT_CHARACTERS, one_line};
 use crate::mesh::sidecar::{Egress, Import};
-use crate::mesh::simulation::{Blame, IstioVersion};
+use crate::mesh::simulation::Blame;
 use crate::policy::subject::Subject;
 
 use super::clients::Hidden;
@@ -21,13 +21,13 @@ impl Remedy {
         let by = hidden.by?;
         let client = &*hidden.sidecar.namespace;
         let egress = hidden.sidecar.egress.iter();
-        let may_show =
-            egress.filter(|egress| egress.port.is_none() && egress.may_listen_on(hidden.address));
+        let may_show = egress.filter(|egress| egress.may_show_at(hidden.address));
         let may_show: Vec<&Egress> = may_show.collect();
         let lists = |egress: &&&Egress| egress.imports(by.entry, by.host, client, false);
         let listing = may_show.iter().find(lists);
-        let hiding = subject.context.environment.version > IstioVersion::OLDEST;
-        let egress = listing.or(may_show.first()).filter(|_| hiding);
+        let version = subject.context.environment.version;
+        let egress = listing.or(may_show.first());
+        let egress = egress.filter(|_| version.may_hide_imports());
         let hiding = egress.map(|egress| egress.hiding(by.entry, by.host, client));
         Some(Self {
             take_out: hiding.and_then(named),
