@@ -44,9 +44,14 @@ struct Connection {
 impl Balancer {
     /// Listens on an address, with no replica to forward to.
     pub(crate) fn start(listen: SocketAddr) -> Self {
+        let listener = std::net::TcpListener::bind(listen);
+        Self::accepting(listener.expect("the Service's address is free"))
+    }
+
+    /// Accepts what comes to a listener, and has come.
+    pub(crate) fn accepting(listener: std::net::TcpListener) -> Self {
+        listener.set_nonblocking(true).expect("a socket");
         let runtime = one_thread();
-        let listener = runtime.block_on(TcpListener::bind(listen));
-        let listener = listener.expect("the Service's address is free");
         let shared = Arc::default();
         runtime.spawn(accept(listener, Arc::clone(&shared)));
         Self {
@@ -98,7 +103,8 @@ impl Balancer {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Mutex<Shared>>) {
+async fn accept(listener: std::net::TcpListener, shared: Arc<Mutex<Shared>>) {
+    let listener = TcpListener::from_std(listener).expect("a socket that does not block");
     for turn in 0.. {
         let (client, _) = listener.accept().await.expect("a connection");
         let shared = Arc::clone(&shared);

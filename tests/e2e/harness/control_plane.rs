@@ -29,7 +29,6 @@ const DEVELOPERS: &str = r#"
   subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: developers}]}
 "#;
 
-
 /// A kube-apiserver with Istio's CRDs, which ends with this value.
 pub(crate) struct ControlPlane {
     child: Child,

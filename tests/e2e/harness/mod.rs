@@ -61,13 +61,18 @@ pub(crate) fn free_address(ip: impl Into<IpAddr>) -> SocketAddr {
 ///
 /// # Panics
 /// If it is not within [`LIMIT`].
-pub(crate) fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn await_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    within_limit(look).unwrap_or_else(|| panic!("not in time: {what}"))
+}
+
+/// Waits until something is there; nothing if it is not within [`LIMIT`].
+pub(crate) fn within_limit<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = Instant::now();
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || begin.elapsed() > LIMIT {
             return found;
         }
-        assert!(begin.elapsed() < LIMIT, "not in time: {what}");
         // Not for a condition to come true, but for the others on this machine to get on with it.
         sleep(Duration::from_millis(5));
     }

@@ -15,6 +15,7 @@
 mod audit;
 mod many;
 mod session;
+mod way;
 
 use std::fs;
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,11 +12,12 @@ use tempfile::TempDir;
 use super::Setup;
 use super::audit::AuditLog;
 use super::many::create_many;
+use super::way::Way;
 use crate::harness::manifests::{component, text_of};
 use crate::harness::transcript::printed_by;
 use crate::harness::{
-    AnsweringWebhook, Balancer, CelPolicies, Container, ControlPlane, Definition, DnsServer, Guard,
-    Repair, Stage, USERS, await_some, free_address, repository,
+    AnsweringWebhook, CelPolicies, Container, ControlPlane, Definition, DnsServer, Guard, Repair,
+    Stage, USERS, await_some, repository, within_limit,
 };
 
 /// A namespace, a guard that judges what is written to it, and users at their shells.
@@ -35,9 +35,7 @@ pub(crate) struct Session<'a> {
     _others: Vec<AnsweringWebhook>,
     _policies: Option<CelPolicies<'a>>,
     _definition: Option<Definition<'a>>,
-    /// The guard's way to the API server, and where it begins; none while it is cut.
-    way: Option<Balancer>,
-    way_begins: SocketAddr,
+    way: Way,
     /// Whom the guard asks for names.
     names: DnsServer,
     /// How many lines of the guard's log were shown.
@@ -69,8 +67,7 @@ impl<'a> Session<'a> {
                 .cel
                 .then(|| CelPolicies::apply(plane, Repair::None, &[])),
             _definition: setup.cluster.then(|| Definition::of(plane)),
-            way: None,
-            way_begins: free_address(Ipv4Addr::LOCALHOST),
+            way: Way::new(),
             names: DnsServer::start(),
             logged: 0,
             audit: AuditLog::default(),
@@ -138,8 +135,8 @@ impl<'a> Session<'a> {
         plane.apply(&text_of(&component("rbac")));
         plane.forget_leader();
         plane.forget_authority();
-        self.open_way();
-        let kubeconfig = plane.kubeconfig_of_guard(self.kubeconfigs.path(), self.way_begins);
+        self.way.open(plane.address());
+        let kubeconfig = plane.kubeconfig_of_guard(self.kubeconfigs.path(), self.way.begins);
         let kubeconfig = kubeconfig.to_str().expect("UTF-8").to_owned();
         self.flags.extend(["--kubeconfig".to_owned(), kubeconfig]);
         let names = self.names.address.to_string();
@@ -153,12 +150,6 @@ impl<'a> Session<'a> {
         let deleted = self.stage.plane.kubectl(delete).output();
         let deleted = deleted.expect("kubectl runs");
         assert!(deleted.status.success(), "{deleted:?}");
-    }
-
-    fn open_way(&mut self) {
-        let way = Balancer::start(self.way_begins);
-        way.forward_to([self.stage.plane.address()]);
-        self.way = Some(way);
     }
 
     fn log_file(&self) -> PathBuf {
@@ -200,7 +191,8 @@ impl<'a> Session<'a> {
     /// - `readyz`: whether the guard wants reviews;
     /// - `log WORDS`: waits until the guard logs a line with these words, after those that were shown, and
     ///   shows it;
-    /// - `cluster away`, `cluster back`: for the guard alone;
+    /// - `cluster away`, `cluster silent` (connections are cut, and new ones not answered), `cluster back`: for
+    ///   the guard alone;
     /// - `create COUNT FILE`: so many objects, see [`create_many`];
     /// - `dns NAME ADDRESS`, `dns NAME`: what the DNS server answers from now on, if anything;
     /// - `guard stop`, `guard start`.
@@ -224,11 +216,15 @@ impl<'a> Session<'a> {
             }
             ["log", ..] => self.log(&command["log ".len()..]),
             ["cluster", "away"] => {
-                self.way = None;
+                self.way.cut();
+                String::new()
+            }
+            ["cluster", "silent"] => {
+                self.way.hold();
                 String::new()
             }
             ["cluster", "back"] => {
-                self.open_way();
+                self.way.open(self.stage.plane.address());
                 String::new()
             }
             ["create", count, file] => {
@@ -258,17 +254,26 @@ impl<'a> Session<'a> {
     }
 
     fn log(&mut self, words: &str) -> String {
-        let (shown, line) = await_some(words, || {
-            let text = fs::read_to_string(self.log_file()).expect("a log");
+        let text = || fs::read_to_string(self.log_file()).expect("a log");
+        let logged = within_limit(|| {
+            let text = text();
             let mut lines = text.lines().enumerate().skip(self.logged);
             let line = lines.find(|(_, line)| line.contains(words))?;
             // Half a line is none yet.
             Some((line.0 + 1, serde_json::from_str::<Value>(line.1).ok()?))
         });
+        let (shown, line) = logged.unwrap_or_else(|| {
+            let since: Vec<_> = text()
+                .lines()
+                .skip(self.logged)
+                .map(str::to_owned)
+                .collect();
+            panic!("not in time: {words}; logged since:\n{}", since.join("\n"))
+        });
         self.logged = shown;
         let mut printed = format!("{}: ", line["level"].as_str().expect("a level"));
         printed += line["message"].as_str().expect("a message");
-        let address = self.way_begins.to_string();
+        let address = self.way.begins.to_string();
         for field in [
             "cluster",
             "missing",
@@ -280,7 +285,7 @@ impl<'a> Session<'a> {
         ] {
             if let Some(value) = line[field].as_str() {
                 // Another one in every run.
-                let value = value.replace(&address, "ADDRESS");
+                let value = without_versions(&value.replace(&address, "ADDRESS"));
                 printed += &format!("\n  {field}: {value}");
             }
         }
@@ -303,6 +308,16 @@ impl<'a> Session<'a> {
         }
         printed
     }
+}
+
+/// `too old resource version: 260 (264)` with other numbers in every run.
+fn without_versions(text: &str) -> String {
+    const BEFORE: &str = "resource version: ";
+    let Some((before, versions)) = text.split_once(BEFORE) else {
+        return text.to_owned();
+    };
+    let rest = versions.split_once(')').map_or("", |(_, rest)| rest);
+    format!("{before}{BEFORE}VERSION (VERSION){rest}")
 }
 
 /// Copies the files of a directory.
