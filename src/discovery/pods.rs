@@ -6,11 +6,11 @@ use k8s_openapi::api::core::v1;
 use kube::api::DynamicObject;
 
 use super::env::ProxyVariables;
-use super::index::Pod;
+use super::index::{Pod, PodKey};
 use super::workload::{Shared, Workload};
 
-/// What the index calls OpenShift's `Proxy` (config.openshift.io/v1) that holds for the whole cluster.
-pub const CLUSTER_PROXY: &str = "/cluster";
+/// OpenShift's `Proxy` (config.openshift.io/v1) that holds for the whole cluster.
+const CLUSTER_PROXY: &str = "cluster";
 
 /// Reads Pods, and keeps once what they have in common.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl PodReader {
         }
         let name = metadata.name.as_deref().unwrap_or_default();
         Some(Pod {
-            name: format!("{namespace}/{name}").into(),
+            key: PodKey::of(namespace, name),
             workload: self.workloads.share(Workload::of(metadata)),
             variables: self.variables.share(variables),
         })
@@ -47,8 +47,7 @@ impl PodReader {
 /// What OpenShift's `Proxy` says, as if it were a Pod: it is put into the environment of what the platform
 /// runs, and of workloads that ask for it.
 pub fn read_cluster_proxy(object: &DynamicObject) -> Option<Pod> {
-    let name = object.metadata.name.as_deref();
-    if name != CLUSTER_PROXY.strip_prefix('/') {
+    if object.metadata.name.as_deref() != Some(CLUSTER_PROXY) {
         return None;
     }
     let status = &object.data["status"];
@@ -63,13 +62,13 @@ pub fn read_cluster_proxy(object: &DynamicObject) -> Option<Pod> {
         .collect();
     let variables = ProxyVariables::of_values(&set);
     (!variables.is_empty()).then(|| Pod {
-        name: CLUSTER_PROXY.into(),
+        key: cluster_proxy(),
         workload: Workload::whole_cluster().into(),
         variables: variables.into(),
     })
 }
 
-/// Whether it is OpenShift's `Proxy`, and no Pod.
-pub fn is_cluster_proxy(name: &str) -> bool {
-    name == CLUSTER_PROXY
+/// How the index knows OpenShift's `Proxy`, which is no Pod.
+pub fn cluster_proxy() -> PodKey {
+    PodKey::of("", CLUSTER_PROXY)
 }

@@ -1,8 +1,8 @@
 //! Which proxies the Pods of a cluster are told of, and which workloads use each.
 //!
 //! Pure: values in, values out. Built for 100,000 Pods: of a Pod that names no proxy nothing is kept, and of
-//! the others who it is and two pointers, to its workload and to its variables, which it shares with all that
-//! are like it.
+//! the others a key and two pointers, to its workload and to its variables, which it shares with all that are
+//! like it.
 #![deny(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -10,6 +10,7 @@
 )]
 
 mod config_maps;
+mod pod;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -19,22 +20,12 @@ use super::workload::Workload;
 use crate::policy::proxy::Users;
 use config_maps::ConfigMaps;
 pub use config_maps::{ConfigMapValues, Wanted};
-
-/// What is kept of a Pod.
-#[derive(Clone, Debug)]
-pub struct Pod {
-    /// Its namespace and name, with a slash between them.
-    pub name: Box<str>,
-    /// What it is one of.
-    pub workload: Arc<Workload>,
-    /// Its proxy variables.
-    pub variables: Arc<ProxyVariables>,
-}
+pub use pod::{Pod, PodKey};
 
 /// The Pods that name a proxy, or may.
 #[derive(Debug, Default)]
 pub struct Index {
-    pods: HashMap<Box<str>, (Arc<Workload>, Arc<ProxyVariables>)>,
+    pods: HashMap<PodKey, (Arc<Workload>, Arc<ProxyVariables>)>,
     variables: HashMap<Arc<ProxyVariables>, OfVariables>,
     users: BTreeMap<Conclusion, Workloads>,
     config_maps: ConfigMaps,
@@ -55,17 +46,15 @@ impl Index {
     /// A Pod was made, or is another now.
     pub fn apply(&mut self, pod: Pod) {
         let Pod {
-            name,
+            key,
             workload,
             variables,
         } = pod;
-        let before = self.pods.get(&name);
+        let before = self.pods.get(&key);
         if before.is_some_and(|before| *before.0 == *workload && *before.1 == *variables) {
             return;
         }
-        let before = self
-            .pods
-            .insert(name, (workload.clone(), variables.clone()));
+        let before = self.pods.insert(key, (workload.clone(), variables.clone()));
         self.add(&workload, &variables);
         if let Some((workload, variables)) = before {
             self.take(&workload, &variables);
@@ -73,20 +62,19 @@ impl Index {
     }
 
     /// A Pod is gone, or names no proxy any more.
-    pub fn remove(&mut self, name: &str) {
-        if let Some((workload, variables)) = self.pods.remove(name) {
+    pub fn remove(&mut self, pod: PodKey) {
+        if let Some((workload, variables)) = self.pods.remove(&pod) {
             self.take(&workload, &variables);
         }
     }
 
     /// All Pods that name a proxy; others are gone, but for those that are none and that `keep` keeps.
-    pub fn list(&mut self, pods: Vec<Pod>, keep: impl Fn(&str) -> bool) {
-        let listed: HashSet<&str> = pods.iter().map(|pod| &*pod.name).collect();
-        let known = self.pods.keys();
-        let gone = known.filter(|name| !listed.contains(&***name) && !keep(name));
-        let gone: Vec<Box<str>> = gone.cloned().collect();
-        for name in gone {
-            self.remove(&name);
+    pub fn list(&mut self, pods: Vec<Pod>, keep: impl Fn(PodKey) -> bool) {
+        let listed: HashSet<PodKey> = pods.iter().map(|pod| pod.key).collect();
+        let known = self.pods.keys().copied();
+        let gone = known.filter(|pod| !listed.contains(pod) && !keep(*pod));
+        for pod in gone.collect::<Vec<_>>() {
+            self.remove(pod);
         }
         for pod in pods {
             self.apply(pod);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Index, Pod};
+use super::{Index, Pod, PodKey};
 use crate::discovery::env::{Conclusion, Host, ProxyVariables};
 use crate::discovery::workload::Workload;
 
@@ -24,13 +24,18 @@ fn pod(name: &str, value: &str) -> Pod {
     let own = own.rsplit_once('-').unwrap().0;
     let workload = Workload::new(namespace, own, "Deployment");
     Pod {
-        name: name.into(),
+        key: key(name),
         workload: Arc::new(workload),
         variables: Arc::new(ProxyVariables::of(
             &serde_json::from_value(spec).unwrap(),
             namespace,
         )),
     }
+}
+
+fn key(name: &str) -> PodKey {
+    let (namespace, name) = name.split_once('/').unwrap();
+    PodKey::of(namespace, name)
 }
 
 /// Each proxy, and who uses it.
@@ -111,7 +116,7 @@ fn workloads_are_counted_once() {
         let (what, rest) = step.split_at(1);
         match (what, rest.split_once(' ')) {
             ("+", Some((name, value))) => index.apply(pod(name, value)),
-            _ => index.remove(rest),
+            _ => index.remove(key(rest)),
         }
         assert_eq!(told(&index).join("; "), expected, "{step}");
         assert!(index.take_changed() || before == told(&index), "{step}");
@@ -125,8 +130,8 @@ fn a_list_is_all_there_is() {
     for name in ["prod/api-1", "prod/web-1", "/cluster-1"] {
         index.apply(pod(name, "a.corp:3128"));
     }
-    let keep = |name: &str| name.starts_with('/');
-    index.list(vec![pod("prod/web-1", "a.corp:3128")], keep);
+    let keep = key("/cluster-1");
+    index.list(vec![pod("prod/web-1", "a.corp:3128")], |pod| pod == keep);
     assert_eq!(
         told(&index),
         ["a.corp:3128 used by 2 workloads, e.g. /cluster"]
@@ -190,7 +195,7 @@ fn config_maps_are_followed() {
 
     // With the Pods goes what was kept of them.
     for name in ["prod/api-1", "prod/web-1", "dev/api-1"] {
-        index.remove(name);
+        index.remove(key(name));
     }
     assert_eq!(index.wanted("prod/proxy"), None);
 }
@@ -226,7 +231,7 @@ proptest! {
                     there.insert(which, *value);
                 }
                 (0 | 1, None) => {
-                    walked.remove(&name(which));
+                    walked.remove(key(&name(which)));
                     there.remove(&which);
                 }
                 (2, _) => {

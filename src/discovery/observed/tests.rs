@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{MOST_PROXIES, Observed, observe};
 use crate::discovery::env::ProxyVariables;
-use crate::discovery::index::{Index, Pod};
+use crate::discovery::index::{Index, Pod, PodKey};
 use crate::discovery::workload::Workload;
 use crate::policy::PolicySet;
 use crate::policy::proxy::ProxyIndex;
@@ -31,7 +31,7 @@ fn index(values: &[(&str, &str)]) -> Index {
         let spec = json!({"containers": [{"name": "c", "env": [{"name": "HTTPS_PROXY", "value": value}]}]});
         let spec = serde_json::from_value(spec).unwrap();
         index.apply(Pod {
-            name: format!("{workload}-{number}").into(),
+            key: PodKey::of(namespace, &format!("{name}-{number}")),
             workload: Arc::new(Workload::new(namespace, name, "Deployment")),
             variables: Arc::new(ProxyVariables::of(&spec, namespace)),
         });

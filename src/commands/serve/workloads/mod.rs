@@ -14,9 +14,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use tokio::sync::Notify;
 
 use crate::discovery::env::{Conclusion, Host};
-use crate::discovery::index::{ConfigMapValues, Index, Pod};
+use crate::discovery::index::{ConfigMapValues, Index, Pod, PodKey};
 use crate::discovery::observed::{MOST_PROXIES, Observed, observe};
-use crate::discovery::pods::{CLUSTER_PROXY, is_cluster_proxy};
+use crate::discovery::pods::cluster_proxy;
 use crate::discovery::watch::{NamespacedName, News};
 use crate::mesh::service_entry::{Registry, Resolution};
 use crate::mesh::view::Mesh as _;
@@ -116,9 +116,9 @@ impl Workloads {
 
     fn pods(&self, news: News<Pod>) {
         self.change(|index| match news {
-            News::Listed(pods) => index.list(pods, is_cluster_proxy),
+            News::Listed(pods) => index.list(pods, |pod| pod == cluster_proxy()),
             News::Applied(pod) => index.apply(pod),
-            News::Deleted(name) => index.remove(&key(&name)),
+            News::Deleted(name) => index.remove(pod_key(&name)),
             News::NotInstalled | News::Unanswered | News::LeftOut(_) => {}
         });
     }
@@ -127,11 +127,11 @@ impl Workloads {
         self.change(|index| match news {
             News::Listed(mut all) => match all.pop() {
                 Some(proxy) => index.apply(proxy),
-                None => index.remove(CLUSTER_PROXY),
+                None => index.remove(cluster_proxy()),
             },
             News::Applied(proxy) => index.apply(proxy),
-            News::Deleted(name) if key(&name) != CLUSTER_PROXY => {}
-            News::Deleted(_) | News::NotInstalled => index.remove(CLUSTER_PROXY),
+            News::Deleted(name) if pod_key(&name) != cluster_proxy() => {}
+            News::Deleted(_) | News::NotInstalled => index.remove(cluster_proxy()),
             News::Unanswered | News::LeftOut(_) => {}
         });
     }
@@ -167,7 +167,12 @@ pub(super) fn observed(policies: &PolicySet) -> Vec<(Box<str>, Vec<u16>, Vec<IpN
     observed
 }
 
-/// How the index calls what has a namespace and a name.
+/// How the index knows a Pod.
+fn pod_key(name: &NamespacedName) -> PodKey {
+    PodKey::of(&name.namespace, &name.name)
+}
+
+/// How the index calls a ConfigMap.
 fn key(name: &NamespacedName) -> String {
     format!("{}/{}", name.namespace, name.name)
 }
