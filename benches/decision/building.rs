@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use kube::api::DynamicObject;
 use tokio::runtime::Runtime;
 use tunnelguard::discovery::mesh::{MeshKind, MeshObject, keep_view};
 use tunnelguard::discovery::watch::News;
@@ -78,7 +77,7 @@ fn both_views(texts: &[String]) -> Duration {
 
 /// What is kept of an entry.
 pub(super) fn read(text: &str) -> Option<MeshObject> {
-    let object: DynamicObject = serde_json::from_str(text).unwrap();
+    let object = serde_json::from_str(text).unwrap();
     MeshKind::ServiceEntry.read(object).unwrap()
 }
 

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use kube::Client;
-use kube::api::DynamicObject;
-use serde_json::{Value, json};
+use kube::{Client, Resource as _};
+use serde_json::Value;
 
 use crate::discovery::watch::{Kind, NamespacedName, Reading};
 use crate::mesh::kubernetes::{EndpointSlice, read_service};
 use crate::mesh::service_entry::GROUP;
 use crate::mesh::{DestinationRule, FieldPath, Problem, ServiceEntry, Sidecar, WorkloadEntry};
+
+use super::stored::Stored;
 
 /// A kind whose objects are in the view of the mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +70,7 @@ impl MeshKind {
     }
 
     /// What is followed, in the newest version that the cluster serves: Istio's share one schema.
-    pub fn followed(self, client: &Client) -> Kind<DynamicObject> {
+    pub fn followed(self, client: &Client) -> Kind<Stored> {
         let (group, versions, kind) = match self {
             Self::ServiceEntry => (GROUP, &OF_ISTIO[..], "ServiceEntry"),
             Self::DestinationRule => (GROUP, &OF_ISTIO[..], "DestinationRule"),
@@ -82,13 +83,13 @@ impl MeshKind {
     }
 
     /// What is kept of an object of this kind; nothing where it decides nothing.
-    pub fn read(self, object: DynamicObject) -> Reading<MeshObject> {
+    pub fn read(self, object: Stored) -> Reading<MeshObject> {
         self.kept(object).map_err(|problem| problem.to_string())
     }
 
-    fn kept(self, object: DynamicObject) -> Result<Option<MeshObject>, Problem> {
-        let name = NamespacedName::of(&object.metadata);
-        let object = value(object);
+    fn kept(self, object: Stored) -> Result<Option<MeshObject>, Problem> {
+        let name = NamespacedName::of(object.meta());
+        let object = object.object;
         Ok(Some(match self {
             Self::ServiceEntry => MeshObject::ServiceEntry(read_entry(object)?),
             Self::DestinationRule => MeshObject::DestinationRule(DestinationRule::read(&object)?),
@@ -134,25 +135,6 @@ fn read_entry(object: Value) -> Result<Arc<ServiceEntry>, Problem> {
         Some(problem) => Err(problem.clone()),
         None => Ok(Arc::new(entry)),
     }
-}
-
-/// The object in the form in which files have it, without what nobody reads.
-fn value(object: DynamicObject) -> Value {
-    let DynamicObject {
-        metadata, mut data, ..
-    } = object;
-    let metadata = json!({
-        "namespace": metadata.namespace,
-        "name": metadata.name,
-        "creationTimestamp": metadata.creation_timestamp,
-        "deletionTimestamp": metadata.deletion_timestamp,
-        "labels": metadata.labels,
-        "annotations": metadata.annotations,
-    });
-    if let Some(fields) = data.as_object_mut() {
-        fields.insert("metadata".to_owned(), metadata);
-    }
-    data
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The mesh as the cluster has it: what its followed objects come to, kept up to date one change at a time.
 //!
-//! `kinds` are the objects that decide what becomes of a CONNECT, each with its reader; `services` pairs
+//! `kinds` are the objects that decide what becomes of a CONNECT, each with its reader, `stored` what it reads; `services` pairs
 //! Services with their EndpointSlices; `change` is what an object does to a view; `twin` applies changes to a
 //! view that nobody reads.
 
 mod change;
 mod kinds;
 mod services;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod twin;
@@ -22,6 +23,7 @@ use super::watch::{NamespacedName, News};
 use change::Change;
 pub use kinds::{MeshKind, MeshObject};
 use services::Services;
+pub use stored::Stored;
 use twin::Twin;
 
 /// What is known of the mesh.

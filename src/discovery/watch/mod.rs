@@ -16,7 +16,7 @@ use std::error::Error as _;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::ApiResource;
 use kube::core::{DeserializeGuard, GroupVersionKind, ObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
@@ -110,7 +110,7 @@ impl<K> Kind<K> {
     }
 }
 
-impl Kind<DynamicObject> {
+impl<K: Resource<DynamicType = ApiResource>> Kind<K> {
     /// A kind whose objects are read as any object, so that one of an unexpected form does not end the watch,
     /// in the first of these versions that the cluster serves.
     pub fn of_any_form(
@@ -133,13 +133,13 @@ impl Kind<DynamicObject> {
 }
 
 /// Where objects are asked for that are read as any object.
-pub fn api_of_any_form(
+pub fn api_of_any_form<K: Resource<DynamicType = ApiResource>>(
     client: &Client,
     group: &str,
     version: &str,
     kind: &str,
     plural: &str,
-) -> Api<DynamicObject> {
+) -> Api<K> {
     let kind = GroupVersionKind::gvk(group, version, kind);
     let resource = ApiResource::from_gvk_with_plural(&kind, plural);
     Api::all_with(client.clone(), &resource)
