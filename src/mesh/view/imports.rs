@@ -13,7 +13,7 @@ use super::others::NamespacedName;
 /// How many patterns that cover an entry's hosts are looked up: a host of dots has hundreds.
 const PATTERNS: usize = 256;
 
-/// How many Sidecars are found of an entry, and how often one is come upon on the way: hosts have many in common.
+/// How many Sidecars are found of an entry, and how often one is come upon on the way: it may show many of the hosts.
 const FOUND: usize = 256;
 const MET: usize = 4 * FOUND;
 
@@ -67,8 +67,9 @@ impl Imports {
         }
     }
 
-    /// The first of those that show a host of an entry, those of the narrowest pattern first.
-    pub(super) fn showing(&self, entry: &ServiceEntry) -> BTreeSet<&NamespacedName> {
+    /// The first of those that show a host of an entry, those of the narrowest pattern first, and whether there
+    /// are no others but such as are written alike.
+    pub(super) fn showing(&self, entry: &ServiceEntry) -> (BTreeSet<&NamespacedName>, bool) {
         let mut found = BTreeSet::new();
         let namespaces = [&*entry.namespace, "*"];
         let namespaces: Vec<_> = namespaces
@@ -76,21 +77,24 @@ impl Imports {
             .filter_map(|own| self.0.get(*own))
             .collect();
         if namespaces.is_empty() {
-            return found;
+            return (found, true);
         }
+        let mut seen = BTreeSet::new();
         let patterns = entry.hosts.iter().flat_map(|host| patterns(host));
+        let patterns = patterns.filter(|pattern| seen.insert(pattern.clone()));
         let by_egress = patterns.take(PATTERNS).flat_map(|pattern| {
             let known = namespaces.iter();
             known.filter_map(move |hosts| hosts.get(&*pattern))
         });
         let alike = by_egress.flat_map(BTreeMap::values);
-        for name in alike.flat_map(|alike| alike.iter().take(ALIKE)).take(MET) {
-            if found.len() == FOUND {
-                break;
+        let met = alike.flat_map(|alike| alike.iter().take(ALIKE));
+        for (met, name) in met.enumerate() {
+            if met == MET || found.len() == FOUND {
+                return (found, false);
             }
             found.insert(&**name);
         }
-        found
+        (found, true)
     }
 }
 
@@ -137,12 +141,13 @@ mod tests {
         Sidecar::read(&json!({"metadata": metadata, "spec": {"egress": egress}})).unwrap()
     }
 
-    fn showing(imports: &Imports, host: &str) -> Vec<String> {
+    fn showing(imports: &Imports, host: &str) -> (Vec<String>, bool) {
         let metadata = json!({"namespace": "prod", "name": "x"});
         let entry = json!({"metadata": metadata, "spec": {"hosts": [host]}});
         let entry = serde_json::from_value(entry).unwrap();
-        let found = imports.showing(&entry).into_iter();
-        found.map(|(namespace, _)| namespace.to_string()).collect()
+        let (found, are_all) = imports.showing(&entry);
+        let namespaces = found.iter().map(|(namespace, _)| namespace.to_string());
+        (namespaces.collect(), are_all)
     }
 
     #[test]
@@ -174,7 +179,9 @@ mod tests {
             ("*.test", "b c i prod"),
             ("api.example", "c i prod"),
         ] {
-            assert_eq!(showing(&imports, host).join(" "), expected, "{host}");
+            let (found, are_all) = showing(&imports, host);
+            assert_eq!(found.join(" "), expected, "{host}");
+            assert!(are_all, "{host}");
         }
         for sidecar in &all {
             imports.unlink(sidecar);
@@ -192,8 +199,8 @@ mod tests {
             ));
         }
         imports.link(&sidecar("b", &json!([{"hosts": ["prod/*", "b/*"]}])));
-        let found = showing(&imports, "api.test");
-        assert_eq!(found.len(), ALIKE + 1, "{found:?}");
+        let (found, are_all) = showing(&imports, "api.test");
+        assert_eq!((found.len(), are_all), (ALIKE + 1, true), "{found:?}");
         assert!(found.contains(&"b".to_owned()), "{found:?}");
         for index in 0..300 {
             let own = format!("own-{index}/*");
@@ -202,6 +209,7 @@ mod tests {
                 &json!([{"hosts": ["prod/*", own]}]),
             ));
         }
-        assert_eq!(showing(&imports, "api.test").len(), FOUND);
+        let (found, are_all) = showing(&imports, "api.test");
+        assert_eq!((found.len(), are_all), (FOUND, false));
     }
 }

@@ -107,10 +107,13 @@ impl Others {
     }
 
     /// Sidecars that show one of an entry's hosts, and not everything, by namespace and name: so few that it
-    /// costs the same however many there are, and of those written alike only the first.
-    pub fn sidecars_showing(&self, entry: &ServiceEntry) -> impl Iterator<Item = &Sidecar> {
-        let named = self.sidecars_by_import.showing(entry).into_iter();
-        named.filter_map(|(namespace, name)| self.sidecars.get(namespace, name))
+    /// costs the same however many there are, and of those written alike only the first. And whether there are no
+    /// others.
+    pub fn sidecars_showing(&self, entry: &ServiceEntry) -> (Vec<&Sidecar>, bool) {
+        let (named, are_all) = self.sidecars_by_import.showing(entry);
+        let known = named.into_iter();
+        let known = known.filter_map(|(namespace, name)| self.sidecars.get(namespace, name));
+        (known.collect(), are_all)
     }
 
     pub(super) fn upsert_destination_rule(&mut self, rule: DestinationRule) {

@@ -12,7 +12,8 @@ use crate::policy::subject::Subject;
 
 use super::NAMED;
 
-/// How many Sidecars a dial is made behind, and how many are looked at in search of them.
+/// How many Sidecars a dial is made behind, and how many are looked at in search of them: as many as are found of
+/// an entry for all ([`Others::sidecars_showing`](crate::mesh::view::Others)).
 const BEHIND: usize = 8;
 const LOOKED_AT: usize = 256;
 
@@ -142,10 +143,8 @@ impl<'s, 'a: 's> Clients<'s, 'a> {
     fn sidecars(&self) -> Sidecars<'a> {
         let entry = self.subject.entry;
         let others = self.subject.context.mesh.others();
-        let mut first: Vec<&Sidecar> = Vec::new();
         if entry.is_public() {
-            first.extend(others.sidecars_showing(entry).take(LOOKED_AT));
-            let are_all = first.len() < LOOKED_AT;
+            let (first, are_all) = others.sidecars_showing(entry);
             return Sidecars { first, are_all };
         }
         let hides_from_all = entry.export_to.iter().any(|to| &**to == "~");
@@ -158,7 +157,7 @@ impl<'s, 'a: 's> Clients<'s, 'a> {
             .filter(|namespace| !others.sidecars(namespace).is_empty())
             .collect();
         let few = (LOOKED_AT / namespaces.len().max(1)).max(OF_A_NAMESPACE);
-        let mut are_all = true;
+        let (mut first, mut are_all) = (Vec::new(), true);
         for namespace in namespaces {
             let mut own = others.sidecars_by_name(namespace);
             first.extend(own.by_ref().take(few.min(LOOKED_AT - first.len())));
