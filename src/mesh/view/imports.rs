@@ -134,16 +134,16 @@ fn patterns(host: &str) -> impl Iterator<Item = Box<str>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{ALIKE, FOUND, Imports, Sidecar};
+    use super::{ALIKE, FOUND, Imports, MET, Sidecar};
 
     fn sidecar(namespace: &str, egress: &Value) -> Sidecar {
         let metadata = json!({"namespace": namespace, "name": "default"});
         Sidecar::read(&json!({"metadata": metadata, "spec": {"egress": egress}})).unwrap()
     }
 
-    fn showing(imports: &Imports, host: &str) -> (Vec<String>, bool) {
+    fn showing(imports: &Imports, hosts: &[&str]) -> (Vec<String>, bool) {
         let metadata = json!({"namespace": "prod", "name": "x"});
-        let entry = json!({"metadata": metadata, "spec": {"hosts": [host]}});
+        let entry = json!({"metadata": metadata, "spec": {"hosts": hosts}});
         let entry = serde_json::from_value(entry).unwrap();
         let (found, are_all) = imports.showing(&entry);
         let namespaces = found.iter().map(|(namespace, _)| namespace.to_string());
@@ -179,7 +179,7 @@ mod tests {
             ("*.test", "b c i prod"),
             ("api.example", "c i prod"),
         ] {
-            let (found, are_all) = showing(&imports, host);
+            let (found, are_all) = showing(&imports, &[host]);
             assert_eq!(found.join(" "), expected, "{host}");
             assert!(are_all, "{host}");
         }
@@ -199,7 +199,7 @@ mod tests {
             ));
         }
         imports.link(&sidecar("b", &json!([{"hosts": ["prod/*", "b/*"]}])));
-        let (found, are_all) = showing(&imports, "api.test");
+        let (found, are_all) = showing(&imports, &["api.test"]);
         assert_eq!((found.len(), are_all), (ALIKE + 1, true), "{found:?}");
         assert!(found.contains(&"b".to_owned()), "{found:?}");
         for index in 0..300 {
@@ -209,7 +209,24 @@ mod tests {
                 &json!([{"hosts": ["prod/*", own]}]),
             ));
         }
-        let (found, are_all) = showing(&imports, "api.test");
+        let (found, are_all) = showing(&imports, &["api.test"]);
         assert_eq!((found.len(), are_all), (FOUND, false));
+    }
+
+    #[test]
+    fn one_that_shows_many_hosts_is_come_upon_often() {
+        let hosts = ["a.test", "b.test", "c.test", "d.test", "e.test"];
+        let shown = hosts.map(|host| format!("prod/{host}"));
+        let most = MET / hosts.len();
+        for (sidecars, expected) in [(most, true), (most + 1, false)] {
+            let mut imports = Imports::default();
+            for index in 0..sidecars {
+                let own = [format!("own-{index}/*")];
+                let shown: Vec<_> = shown.iter().chain(&own).collect();
+                imports.link(&sidecar(&format!("c-{index}"), &json!([{"hosts": shown}])));
+            }
+            let (found, are_all) = showing(&imports, &hosts);
+            assert_eq!((found.len(), are_all), (sidecars, expected));
+        }
     }
 }
