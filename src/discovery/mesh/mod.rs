@@ -1,8 +1,8 @@
 //! The mesh as the cluster has it: what its followed objects come to, kept up to date one change at a time.
 //!
-//! `kinds` are the objects that decide what becomes of a CONNECT, each with its reader, `stored` what it reads; `services` pairs
-//! Services with their EndpointSlices; `change` is what an object does to a view; `twin` applies changes to a
-//! view that nobody reads.
+//! `kinds` are the objects that decide what becomes of a CONNECT, each with its reader, and `stored` what that reads;
+//! `services` pairs Services with their EndpointSlices; `change` is what an object does to a view; `twin` applies
+//! changes to a view that nobody reads.
 
 mod change;
 mod kinds;
