@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use crate::Test;
 use crate::harness::manifests::{component, text_of};
 use crate::harness::{
-    Balancer, Container, ControlPlane, FailurePolicy, Guard, Replicas, Stage, await_some,
-    free_address, repository, service_address,
+    Container, ControlPlane, FailurePolicy, Guard, Replicas, Stage, Way, await_some, repository,
+    service_address,
 };
 use crate::nothing_lost::self_managed::bundles;
 
@@ -72,22 +72,17 @@ fn at_the_start(scene: &Scene<'_>) {
 /// a rotation.
 fn later(scene: &Scene<'_>) {
     let plane = scene.plane;
-    let way_begins = free_address([127, 0, 0, 1]);
-    let open_way = || {
-        let way = Balancer::start(way_begins);
-        way.forward_to([plane.address()]);
-        way
-    };
-    let way = open_way();
-    let mut first = scene.start("1", way_begins);
+    let mut way = Way::new();
+    way.open(plane.address());
+    let mut first = scene.start("1", way.begins);
     first.await_ready();
-    drop(way);
+    way.cut();
     await_some("its certificate has ended", || {
         (!first.ready()).then_some(())
     });
     scene.await_logged("1", &["ERROR", "the certificate has ended: not ready"]);
     scene.await_logged("1", &["the cluster does not tell of its Secret"]);
-    let _way = open_way();
+    way.open(plane.address());
     first.await_ready();
     scene.await_logged("1", &["there is a certificate that is valid: ready again"]);
 

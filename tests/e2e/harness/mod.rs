@@ -14,6 +14,7 @@ pub(crate) mod manifests;
 mod replicas;
 mod stage;
 pub(crate) mod transcript;
+mod way;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -35,6 +36,7 @@ pub(crate) use dry_run::Writer;
 pub(crate) use guard::{Guard, series};
 pub(crate) use replicas::Replicas;
 pub(crate) use stage::{Certificate, FailurePolicy, Stage, service_address};
+pub(crate) use way::Way;
 
 /// How long anything may take before it counts as hung: far more than the slowest machine needs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);

@@ -15,7 +15,6 @@
 mod audit;
 mod many;
 mod session;
-mod way;
 
 use std::fs;
 

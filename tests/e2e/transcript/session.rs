@@ -12,12 +12,11 @@ use tempfile::TempDir;
 use super::Setup;
 use super::audit::AuditLog;
 use super::many::create_many;
-use super::way::Way;
 use crate::harness::manifests::{component, text_of};
 use crate::harness::transcript::printed_by;
 use crate::harness::{
     AnsweringWebhook, CelPolicies, Container, ControlPlane, Definition, DnsServer, Guard, Repair,
-    Stage, USERS, await_some, repository, within_limit,
+    Stage, USERS, Way, await_some, repository, within_limit,
 };
 
 /// A namespace, a guard that judges what is written to it, and users at their shells.
@@ -263,11 +262,8 @@ impl<'a> Session<'a> {
             Some((line.0 + 1, serde_json::from_str::<Value>(line.1).ok()?))
         });
         let (shown, line) = logged.unwrap_or_else(|| {
-            let since: Vec<_> = text()
-                .lines()
-                .skip(self.logged)
-                .map(str::to_owned)
-                .collect();
+            let text = text();
+            let since: Vec<&str> = text.lines().skip(self.logged).collect();
             panic!("not in time: {words}; logged since:\n{}", since.join("\n"))
         });
         self.logged = shown;

@@ -116,7 +116,10 @@ impl Workloads {
 
     fn pods(&self, news: News<Pod>) {
         self.change(|index| match news {
-            News::Listed(pods) => index.list(pods, |pod| pod == cluster_proxy()),
+            News::Listed(pods) => {
+                let kept = cluster_proxy();
+                index.list(pods, |pod| pod == kept);
+            }
             News::Applied(pod) => index.apply(pod),
             News::Deleted(name) => index.remove(pod_key(&name)),
             News::NotInstalled | News::Unanswered | News::LeftOut(_) => {}

@@ -2,12 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use crate::harness::{Balancer, free_address};
+use super::{Balancer, free_address};
 
 /// A way that can be cut, for one guard alone.
-pub(super) struct Way {
+pub(crate) struct Way {
     /// What is its API server to the guard.
-    pub(super) begins: SocketAddr,
+    pub(crate) begins: SocketAddr,
     /// None while who dials is refused.
     listener: Option<TcpListener>,
     /// None while nobody accepts what comes to the listener: the guard is connected, and not answered.
@@ -16,7 +16,7 @@ pub(super) struct Way {
 
 impl Way {
     /// One that is cut.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             begins: free_address(Ipv4Addr::LOCALHOST),
             listener: None,
@@ -24,7 +24,7 @@ impl Way {
         }
     }
 
-    pub(super) fn open(&mut self, api_server: SocketAddr) {
+    pub(crate) fn open(&mut self, api_server: SocketAddr) {
         let bind = || TcpListener::bind(self.begins).expect("it was cut");
         let listener = self.listener.get_or_insert_with(bind);
         let way = Balancer::accepting(listener.try_clone().expect("a socket"));
@@ -33,12 +33,12 @@ impl Way {
     }
 
     /// Ends every connection; who dials waits until it is open.
-    pub(super) fn hold(&mut self) {
+    pub(crate) fn hold(&mut self) {
         self.open = None;
     }
 
     /// Ends every connection; who dials is refused.
-    pub(super) fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         self.hold();
         self.listener = None;
     }
