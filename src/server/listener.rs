@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     activity::Activity,
+    awake::Awake,
     connection::{self, Surroundings},
     connections::{Bounds, Connections},
     header_deadline::Protocol,
@@ -52,6 +53,7 @@ pub(super) struct Listener {
     surroundings: Surroundings,
     metrics: ConnectionMetrics,
     connections: Connections,
+    awake: Awake,
     /// Told when a request found no room.
     pressed: Arc<Notify>,
     /// Accepted, and waits for a place since then.
@@ -85,6 +87,7 @@ impl Listener {
                 crowded: connections.crowded(),
             },
             connections,
+            awake: Awake::watch(),
             metrics: serves.metrics,
             pressed: serves.pressed,
             newcomer: None,
@@ -134,10 +137,10 @@ impl Listener {
 
     /// Waits for one connection to come, to begin or to end.
     async fn step(&mut self) {
-        let connections = &mut self.connections;
+        let (connections, awake) = (&mut self.connections, self.awake.for_how_long());
         let admitted = self
             .newcomer
-            .take_if(|(.., since)| connections.make_room(since.elapsed()));
+            .take_if(|(.., since)| connections.make_room(since.elapsed(), awake));
         if let Some((stream, peer, _)) = admitted {
             return self.admit(stream, peer);
         }
@@ -147,7 +150,9 @@ impl Listener {
                 self.newcomer = Some((stream, peer, Instant::now()));
             }
             true = self.connections.ended() => {}
-            () = self.pressed.notified() => self.connections.end_a_stalled_request(),
+            () = self.pressed.notified() => {
+                self.connections.end_a_stalled_request(self.awake.for_how_long());
+            }
             () = sleep(LOOK), if waits => {}
         }
     }

@@ -9,6 +9,7 @@
 //! `capacity` has room for. `phase` is where the server is in its life.
 
 mod activity;
+mod awake;
 mod body;
 mod capacity;
 mod connection;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use super::one_thread;
 
@@ -21,11 +22,13 @@ pub(crate) struct Balancer {
 #[derive(Default)]
 struct Shared {
     replicas: Vec<SocketAddr>,
+    /// How many of those who dial are led to a replica, if not all; the others wait.
+    led: watch::Sender<Option<usize>>,
     /// Those that are open, by the turn in which they came.
     connections: HashMap<usize, Connection>,
     /// Connections that ended while the replica owed an answer.
     cut_off: HashMap<SocketAddr, usize>,
-    /// Connections that came.
+    /// Connections that came and were led to a replica.
     dialled: usize,
     /// Those of them that found nobody.
     refused: usize,
@@ -65,7 +68,19 @@ impl Balancer {
         self.shared.lock().expect("no panic").replicas = replicas.into_iter().collect();
     }
 
-    /// How many connections have come.
+    /// Lets whoever dials wait from now on, but for so many.
+    pub(crate) fn hold_after(&self, more: usize) {
+        let shared = self.shared.lock().expect("no panic");
+        shared.led.send_replace(Some(shared.dialled + more));
+    }
+
+    /// Leads those who wait, and whoever dials, to a replica.
+    pub(crate) fn release(&self) {
+        let shared = self.shared.lock().expect("no panic");
+        shared.led.send_replace(None);
+    }
+
+    /// How many connections have come and been led to a replica.
     pub(crate) fn dialled(&self) -> usize {
         self.shared.lock().expect("no panic").dialled
     }
@@ -105,8 +120,12 @@ impl Balancer {
 
 async fn accept(listener: std::net::TcpListener, shared: Arc<Mutex<Shared>>) {
     let listener = TcpListener::from_std(listener).expect("a socket that does not block");
+    let mut led = shared.lock().expect("no panic").led.subscribe();
     for turn in 0.. {
         let (client, _) = listener.accept().await.expect("a connection");
+        // Here, so that they keep the order in which they came.
+        let is_led = |led: &Option<usize>| led.is_none_or(|led| turn < led);
+        led.wait_for(is_led).await.expect("it is shared");
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             if forward(client, turn, &shared).await.is_none() {

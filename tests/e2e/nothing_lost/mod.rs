@@ -13,6 +13,7 @@ pub(crate) mod self_managed;
 mod silent_clients;
 mod stranger;
 mod tally;
+mod unused_connections;
 mod users;
 
 use crate::Test;
@@ -24,6 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         scenario("rolling_restarts", rolling_restarts::play),
         scenario("killed_mid_request", killed_mid_request::play),
         scenario("overload", overload::play),
+        scenario("unused_connections", unused_connections::play),
         scenario("silent_clients", silent_clients::play),
         scenario("certificate_replaced", certificate_replaced::play),
         scenario("self_managed", self_managed::play),
