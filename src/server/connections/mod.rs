@@ -177,13 +177,14 @@ impl Connections {
     /// One at rest is only asked to: its client may have sent a request this moment, which would be
     /// lost.
     fn evict(&mut self, awake: Duration, some: impl Fn(&Activity) -> bool) -> Room {
-        if let Some(room) = self.await_the_dismissed() {
+        if let Some(room) = self.await_the_dismissed(awake) {
             return room;
         }
         let (bounds, works) = (self.bounds, self.somebody_is_at_work());
         let waiting = self.open.iter_mut().filter_map(|(id, open)| {
-            let (activity, waiting) = (&open.activity, open.activity.waiting().min(awake));
-            let ends = some(activity) && waiting >= bounds.patience_with(activity, works);
+            let (activity, waiting) = (&open.activity, open.activity.waiting());
+            let silent = waiting.min(awake);
+            let ends = some(activity) && silent >= bounds.patience_with(activity, works);
             let asked = matches!(activity.stage(), Stage::Resting | Stage::Multiplexed);
             let before_others = !asked || activity.is_busy();
             ends.then_some(((before_others, waiting), *id, open))
@@ -203,13 +204,13 @@ impl Connections {
     }
 
     /// Gives a connection at rest that was asked to end the time to do so.
-    fn await_the_dismissed(&mut self) -> Option<Room> {
+    fn await_the_dismissed(&mut self, awake: Duration) -> Option<Room> {
         let mut open = self.open.iter();
         let (id, since) = open.find_map(|(id, open)| {
             let since = open.dismissed.filter(|_| open.activity.rests());
             since.map(|since| (*id, since))
         })?;
-        Some(match since.elapsed() < TO_LEAVE {
+        Some(match since.elapsed().min(awake) < TO_LEAVE {
             true => Room::Soon,
             false => self.abort(id),
         })

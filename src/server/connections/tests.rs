@@ -152,6 +152,12 @@ async fn nobody_was_silent_while_nothing_ran() {
         let mut connections = waiting(1, &[(Stage::Handshake, 0)]).await;
         assert_eq!(connections.make_room(Duration::ZERO, awake), makes_room);
     }
+    let mut connections = waiting(1, &[(Stage::Resting, 0)]).await;
+    assert!(!connections.make_room(Duration::ZERO, LONG), "it is asked");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    for (awake, makes_room) in [(Duration::ZERO, false), (TO_LEAVE, true)] {
+        assert_eq!(connections.make_room(Duration::ZERO, awake), makes_room);
+    }
 }
 
 #[tokio::test(start_paused = true)]
