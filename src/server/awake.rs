@@ -1,6 +1,6 @@
-//! Since when this process runs without a gap. A container that is over its CPU limit, a node that is
-//! suspended or out of memory stops it for seconds, after which everybody seems to have been silent, and
-//! what they said waits to be read.
+//! Since when this process runs without a gap. A virtual machine that is paused or migrated, or a node short
+//! of memory, stops it for seconds, after which everybody seems to have been silent, and what they said waits
+//! to be read.
 
 use std::time::Duration;
 
