@@ -126,6 +126,7 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Mutex<Shared>>) {
         // Here, so that they keep the order in which they came.
         let is_led = |led: &Option<usize>| led.is_none_or(|led| turn < led);
         led.wait_for(is_led).await.expect("it is shared");
+        shared.lock().expect("no panic").dialled += 1;
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             if forward(client, turn, &shared).await.is_none() {
@@ -139,9 +140,7 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Mutex<Shared>>) {
 async fn forward(client: TcpStream, turn: usize, shared: &Mutex<Shared>) -> Option<()> {
     let opened = Instant::now();
     let replica = {
-        let mut shared = shared.lock().expect("no panic");
-        shared.dialled += 1;
-        let replicas = &shared.replicas;
+        let replicas = &shared.lock().expect("no panic").replicas;
         *replicas.get(turn % replicas.len().max(1))?
     };
     let stream = TcpStream::connect(replica).await.ok()?;

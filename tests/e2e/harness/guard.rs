@@ -83,13 +83,14 @@ impl Guard {
         self.metrics(prefix).iter().map(|(_, value)| value).sum()
     }
 
+    /// How many reviews it has answered for `mutate` or `validate`.
+    pub(crate) fn reviews(&self, webhook: &str) -> f64 {
+        self.metric(&format!("tunnelguard_reviews_total{{webhook=\"{webhook}\""))
+    }
+
     /// Whether both webhooks have been asked.
     pub(crate) fn has_been_asked(&self) -> bool {
-        let asked = |webhook| {
-            let reviews = format!("tunnelguard_reviews_total{{webhook=\"{webhook}\"");
-            self.metric(&reviews) > 0.0
-        };
-        asked("mutate") && asked("validate")
+        self.reviews("mutate") > 0.0 && self.reviews("validate") > 0.0
     }
 
     /// Sends it a signal: `TERM`, `KILL`, `STOP` or `CONT`.

@@ -71,9 +71,10 @@ impl<'a> Scene<'a> {
 
 /// Whether both webhooks have been asked, of whichever replicas.
 pub(super) fn are_asked(replicas: &[Guard]) -> bool {
-    let asked = |webhook: &str| {
-        let prefix = format!("tunnelguard_reviews_total{{webhook=\"{webhook}\"");
-        replicas.iter().any(|replica| replica.metric(&prefix) > 0.0)
+    let asked = |webhook| {
+        replicas
+            .iter()
+            .any(|replica| replica.reviews(webhook) > 0.0)
     };
     asked("mutate") && asked("validate")
 }

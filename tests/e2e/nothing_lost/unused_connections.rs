@@ -23,8 +23,7 @@ pub(super) fn play(plane: &ControlPlane) {
     scene.balancer.hold_after(1);
     let users = scene.users(USERS);
     await_some("all entries have passed /mutate", || {
-        let mutated = guard.metric("tunnelguard_reviews_total{webhook=\"mutate\"");
-        (mutated >= USERS as f64).then_some(())
+        (guard.reviews("mutate") >= USERS as f64).then_some(())
     });
     scene.balancer.release();
     users.next(3 * USERS);
